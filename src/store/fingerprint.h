@@ -1,0 +1,50 @@
+// fingerprint.h: proves that a remembered event is still the store's. One line of text, kept beside the data in a sink
+// and in the checkpoint:
+//
+//   1 <store id> <system identifier> <timeline> <position> <version> <transaction id> <hash> <aggregate id>
+//
+// hash: FNV-1a 64 of the data, in hexadecimal. The aggregate id stands last since it may contain spaces.
+#ifndef STORE_FINGERPRINT_H
+#define STORE_FINGERPRINT_H
+
+#include "base/buffer.h"
+
+#define STORE_ID_SIZE 37 // a UUID as text and its NUL
+
+// Which store a session reached.
+struct store_identity {
+	char store_id[STORE_ID_SIZE];
+	uint64_t system_identifier;
+	uint32_t timeline;
+	int64_t last_position; // last_value of the sequence (0 if no id was ever drawn)
+};
+
+struct fingerprint {
+	char store_id[STORE_ID_SIZE];
+	uint64_t system_identifier;
+	uint32_t timeline;
+	int64_t position;
+	int64_t version;
+	uint64_t transaction_id;
+	uint64_t data_hash;
+	struct meow_bytes aggregate_id; // borrows from the text that was parsed
+};
+
+// The text for one event, to be freed by the caller. NULL without memory.
+MEOW_MUST_USE char *fingerprint_text(const struct store_identity *store, const struct meow_event *event);
+
+// Fills *ret_fingerprint, which borrows from text. False if it is none of ours.
+MEOW_MUST_USE bool fingerprint_parse(struct meow_bytes text, struct fingerprint *ret_fingerprint);
+
+enum fingerprint_verdict {
+	FINGERPRINT_SAME,   // the event is there, or is merely gone (deleted, pruned) from the same history
+	FINGERPRINT_BEHIND, // the store was restored or failed over: it will draw these positions a second time
+};
+
+// Compares what a sink (or a running executor) remembers with the store: `event` is the row at that position now, NULL
+// if there is none. Another event under the id, or none while store id, system identifier or timeline differ, or
+// a last position below it, means that the store is behind. Fills err with the reason (kind MEOW_CONFIG) then.
+enum fingerprint_verdict fingerprint_compare(const struct fingerprint *remembered, const struct store_identity *store,
+	const struct meow_event *event, struct meow_error *err);
+
+#endif

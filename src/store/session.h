@@ -1,0 +1,152 @@
+// session.h: what an executor asks of a store, without blocking its loop. PostgreSQL implements it on libpq's
+// non-blocking calls, the simulator on a model (struct session_impl below).
+//
+// One session is one connection and belongs to one loop. Requests are answered in the order they were made, each
+// exactly once, by its callback on the loop, never from inside the request. A failure that ends the connection
+// (MEOW_UNAVAILABLE, MEOW_UNKNOWN_OUTCOME) fails all requests that wait; the session is then good for nothing but
+// session_destroy, which drops requests without an answer and may be called from within a callback.
+#ifndef STORE_SESSION_H
+#define STORE_SESSION_H
+
+#include "loop/loop.h"
+#include "store/batch.h"
+#include "store/fingerprint.h"
+
+struct session;
+
+// What a session learns when it connects.
+struct session_info {
+	struct store_identity store;
+	bool pooled;         // a pooler stands in between: no LISTEN, no prepared statements; poll instead of dozing
+	bool fsync_off;      // after a crash this store may forget events that were already published
+	bool synchronous_commit_off;
+	bool sees_ages;      // pg_read_all_stats: the age of other transactions is known
+	int server_version;  // as PQserverVersion
+};
+
+// A transaction that has drawn an id and not ended.
+#define SESSION_HOLDER_SIZE 64
+struct session_holder {
+	char id[24];                           // its virtual transaction: how it is known
+	char name[SESSION_HOLDER_SIZE];        // application name, or the prepared transaction's name
+	int pid;                               // 0 for a prepared one
+	bool prepared;
+	int64_t age_us; // since its transaction began, -1 if unknown
+};
+
+struct session_look {
+	int64_t candidate; // read first; 0 if no id was ever drawn
+	const struct session_holder *holders; // read second
+	size_t count;
+};
+
+struct session_read {
+	int64_t after;               // exclusive
+	int64_t to;                  // inclusive: the settled position, or INT64_MAX at the tail
+	size_t limit_rows;           // at least 1
+	size_t limit_bytes;          // stops adding rows beyond this, but the first row always comes
+	const char *const *categories; // borrowed until the answer; NULL for all
+	size_t category_count;
+	bool show_dropped; // at the tail: rows that the filter drops count for contiguity (they come without data)
+};
+
+struct session_rows {
+	struct batch *batch;   // taken by the callback, never NULL; may hold no event
+	int64_t contiguous_to; // after+1 .. contiguous_to were all there (dropped ones included); `after` if none
+	size_t contiguous_events; // how many of the batch's events lie at or below contiguous_to
+	int64_t last;          // the highest id seen, `after` if none
+	bool complete;         // false if a limit ended it: there may be more rows up to `to`
+	size_t dropped;        // rows seen that the filter dropped
+};
+
+// The checkpoint of one partition of a subscription. Texts of a loaded one are borrowed until the callback returns.
+struct checkpoint {
+	const char *subscription;
+	int layout, partition; // 0, 0 until a route is split
+	int64_t delivered;     // the id of the last event its sink acknowledged for good; 0 if none
+	const char *fingerprint; // of that event, NULL if none
+	int64_t position;      // up to here nothing else was for it
+	int64_t generation;
+	int64_t epoch;
+	const char *state;  // "RUNNING", "STOPPED", "FAILED", ...: what status shows; NULL keeps what is there
+	const char *reason; // why, NULL if none
+	const char *error_class; // error_kind_name, NULL if none
+	int64_t error_position;  // 0 if none
+	// Loaded only:
+	bool paused;
+	bool stop_kept;        // a stop that only `subscription resume` or `skip` ends: the facts no longer show it
+	bool resume_from_store; // the operator decided: trust `delivered` of the store over the sink, once
+	// Saved only:
+	bool keep_stop;        // sets stop_kept
+	bool decision_used;    // clears resume_from_store
+};
+
+// Answers. Exactly one of result and err is NULL; what they point to is gone when the callback returns.
+typedef void session_open_fn(void *arg, const struct session_info *info, const struct meow_error *err);
+typedef void session_rows_fn(void *arg, const struct session_rows *rows, const struct meow_error *err);
+typedef void session_look_fn(void *arg, const struct session_look *look, const struct meow_error *err);
+typedef void session_head_fn(void *arg, int64_t last_position, const struct meow_error *err);
+typedef void session_event_fn(void *arg, const struct meow_event *event, const struct meow_error *err); // both NULL: no row
+typedef void session_checkpoint_fn(void *arg, const struct checkpoint *checkpoint, const struct meow_error *err);
+typedef void session_done_fn(void *arg, const struct meow_error *err); // NULL: done
+
+struct session_impl {
+	void (*destroy)(struct session *session);
+	void (*open)(struct session *session, session_open_fn *fn, void *arg);
+	void (*on_notify)(struct session *session, loop_fn *fn, void *arg);
+	void (*read)(struct session *session, const struct session_read *read, session_rows_fn *fn, void *arg);
+	void (*head)(struct session *session, session_head_fn *fn, void *arg);
+	void (*look)(struct session *session, session_look_fn *fn, void *arg);
+	void (*doze)(struct session *session, session_done_fn *fn, void *arg);
+	void (*find)(struct session *session, int64_t position, session_event_fn *fn, void *arg);
+	void (*checkpoint_load)(struct session *session, const char *subscription, int layout, int partition,
+		session_checkpoint_fn *fn, void *arg);
+	void (*checkpoint_save)(
+		struct session *session, const struct checkpoint *checkpoint, session_done_fn *fn, void *arg);
+};
+
+// Every implementation's session begins with this.
+struct session {
+	const struct session_impl *impl;
+};
+
+// Makes sessions: what a route is given, so that it can connect again. Borrowed by the route for its whole life.
+struct session_source {
+	struct session *(*create)(void *arg, struct loop *loop, struct meow_error *err); // does not block
+	void *arg;
+};
+
+void session_destroy(struct session *session); // takes NULL
+
+// Connects (and checks that the store is set up, UTF8, a primary, and its sequence sane): MEOW_UNAVAILABLE, MEOW_DENIED,
+// MEOW_CONFIG. The first request of a session.
+void session_open(struct session *session, session_open_fn *fn, void *arg);
+
+// From now on fn runs whenever a writer's notification arrives. fn NULL ends it.
+void session_on_notify(struct session *session, loop_fn *fn, void *arg);
+
+// Reads events in the order of their positions, in a snapshot of its own.
+void session_read(struct session *session, const struct session_read *read, session_rows_fn *fn, void *arg);
+
+// The highest id drawn so far: reads the sequence alone, 0 if none was ever drawn.
+void session_head(struct session *session, session_head_fn *fn, void *arg);
+
+// The sequence first, then, in a snapshot of its own, who holds its lock.
+void session_look(struct session *session, session_look_fn *fn, void *arg);
+
+// Tells writers to notify for the next two seconds.
+void session_doze(struct session *session, session_done_fn *fn, void *arg);
+
+// The event at this position, if it is still there.
+void session_find(struct session *session, int64_t position, session_event_fn *fn, void *arg);
+
+// The checkpoint; delivered 0, position 0, and no state if there is no row yet.
+void session_checkpoint_load(struct session *session, const char *subscription, int layout, int partition,
+	session_checkpoint_fn *fn, void *arg);
+
+// Writes it durably (synchronous_commit = on). MEOW_CONFLICT when the row carries another epoch or generation: somebody
+// else owns the partition or an operator moved it, and nothing was written. Texts are copied before it returns.
+void session_checkpoint_save(
+	struct session *session, const struct checkpoint *checkpoint, session_done_fn *fn, void *arg);
+
+#endif
