@@ -1,0 +1,74 @@
+// store.h: what the command line asks of a store beyond the public header. Blocking; PostgreSQL implements it.
+#ifndef STORE_STORE_H
+#define STORE_STORE_H
+
+#include "store/session.h"
+
+#define STORE_SCHEMA_VERSION 1
+
+// Set-up. Works on an empty database, on the tables of Python meowmx, twice in a row; two at once do not collide; one that
+// was killed goes on the next time. `say` gets one line for people at each step, and for what it waits.
+// id_type NULL: UUID for new tables, what is there for adopted ones; else UUID, TEXT, CHAR(n), VARCHAR(n), BIGINT, INTEGER.
+MEOW_MUST_USE bool store_setup(const char *url, const char *id_type, void (*say)(void *arg, const char *line), void *arg,
+	struct meow_error *err);
+
+// Sessions for routes and tail. The url must outlive the source. The source is freed with store_source_finish.
+MEOW_MUST_USE bool store_source_init(struct session_source *source, const char *url, struct meow_error *err);
+void store_source_finish(struct session_source *source);
+
+// What `meowmx status` shows of the store itself.
+struct store_status {
+	struct session_info info;
+	int64_t head;
+	int64_t settled; // -1 if something holds it back and nothing is known to be settled
+	struct session_holder holders[16];
+	size_t holder_count; // may be larger than 16: only the oldest 16 are listed
+};
+MEOW_MUST_USE bool store_status(struct meow_store *store, struct store_status *ret_status, struct meow_error *err);
+
+// A subscription as the store knows it, for `subscription list|show` and `status`. Texts live until the list is freed.
+struct store_subscription {
+	struct checkpoint checkpoint;
+	int64_t lag_events;          // events between its position and the head, by id
+	int64_t lag_us;              // age of the first event beyond its position, 0 if none, -1 if without a time
+	int64_t progressed_at_us;    // time of the last progress, MEOW_NO_TIME if none
+	int64_t since_us;            // when the state was written, MEOW_NO_TIME if unknown
+};
+struct store_subscriptions {
+	struct store_subscription *items;
+	size_t count;
+	void *memory;
+};
+MEOW_MUST_USE bool store_subscriptions(
+	struct meow_store *store, const char *name, struct store_subscriptions *ret_list, struct meow_error *err);
+void store_subscriptions_free(struct store_subscriptions *list);
+
+// `subscription resume`: ends a stop; the route then trusts `delivered` of the store once. MEOW_MISSING: no such one.
+MEOW_MUST_USE bool store_subscription_resume(struct meow_store *store, const char *name, struct meow_error *err);
+
+// `subscription skip`: steps over the event at `position`, which must be the one it stopped at (the first event beyond
+// its position that its stop names), else MEOW_INVALID.
+MEOW_MUST_USE bool store_subscription_skip(
+	struct meow_store *store, const char *name, int64_t position, struct meow_error *err);
+
+// A bulk load (`append -` with whole lines): one transaction of many aggregates. `version` of a line without expect means
+// the event must become that version; an equal event (type, data, metadata, time where given) already there is skipped.
+struct store_bulk_line {
+	uint64_t line; // for messages
+	const char *aggregate_type, *aggregate_id;
+	int64_t expected; // MEOW_EXPECT_*, a version, or MEOW_NO_VERSION: see version
+	int64_t version;  // MEOW_NO_VERSION if the line has none
+	struct meow_new_event event;
+};
+struct store_bulk_result {
+	uint64_t appended, skipped;
+};
+// All lines or none. On failure *ret_line is the line at fault (0 if none is).
+MEOW_MUST_USE bool store_bulk(struct meow_store *store, const struct store_bulk_line *lines, size_t count,
+	struct store_bulk_result *ret_result, uint64_t *ret_line, struct meow_error *err);
+
+// Ends `load` in bounded time: how long a load of a category or of everything waits for open transactions before it
+// ends at what is settled, and who was waited for. After the cursor ended: the holder's text, NULL if nothing was held.
+const char *store_cursor_held_back_by(const struct meow_cursor *cursor);
+
+#endif
