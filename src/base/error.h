@@ -4,7 +4,7 @@
 
 #include "meowmx.h"
 
-#define BASE_PRINTF(format, first) __attribute__((format(printf, format, first)))
+#define BASE_PRINTF(text, first) __attribute__((format(printf, text, first)))
 
 // Fills err (which may be NULL) and returns false, so that a caller can say `return error_set(...)`. Line breaks in
 // the text become spaces; a text that is too long is cut at a whole UTF-8 character.
