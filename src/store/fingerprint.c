@@ -1,0 +1,107 @@
+#include "store/fingerprint.h"
+
+#include "base/text.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+char *fingerprint_text(const struct store_identity *store, const struct meow_event *event)
+{
+	struct buffer text;
+	buffer_init(&text);
+	buffer_printf(&text, "1 %s %" PRIu64 " %" PRIu32 " %" PRId64 " %" PRId64 " %" PRIu64 " %016" PRIx64 " ",
+		store->store_id, store->system_identifier, store->timeline, event->position, event->version,
+		event->transaction_id, text_hash(TEXT_HASH_START, event->data));
+	buffer_put(&text, event->aggregate_id.data, event->aggregate_id.size);
+	if (buffer_ok(&text, NULL))
+		return text.data; // the caller's now
+	buffer_finish(&text);
+	return NULL;
+}
+
+// The next word of *rest, NUL-terminated into word; false if there is none or it does not fit.
+static bool next_word(struct meow_bytes *rest, char *word, size_t size)
+{
+	const char *space = rest->size ? memchr(rest->data, ' ', rest->size) : NULL;
+	if (!space || (size_t)(space - rest->data) >= size || space == rest->data)
+		return false;
+	size_t length = (size_t)(space - rest->data);
+	memcpy(word, rest->data, length);
+	word[length] = '\0';
+	rest->data += length + 1;
+	rest->size -= length + 1;
+	return true;
+}
+
+static bool next_number(struct meow_bytes *rest, int base, bool is_signed, uint64_t *ret_number)
+{
+	char word[24];
+	if (!next_word(rest, word, sizeof(word)))
+		return false;
+	char *end;
+	*ret_number = is_signed ? (uint64_t)strtoll(word, &end, base) : strtoull(word, &end, base);
+	return *end == '\0';
+}
+
+bool fingerprint_parse(struct meow_bytes text, struct fingerprint *ret_fingerprint)
+{
+	struct fingerprint parsed = {0};
+	char version_word[4];
+	uint64_t timeline, position, version;
+	if (!next_word(&text, version_word, sizeof(version_word)) || strcmp(version_word, "1") != 0 ||
+		!next_word(&text, parsed.store_id, sizeof(parsed.store_id)) ||
+		!next_number(&text, 10, false, &parsed.system_identifier) || !next_number(&text, 10, false, &timeline) ||
+		!next_number(&text, 10, true, &position) || !next_number(&text, 10, true, &version) ||
+		!next_number(&text, 10, false, &parsed.transaction_id) || !next_number(&text, 16, false, &parsed.data_hash))
+		return false;
+	if (timeline > UINT32_MAX)
+		return false;
+	parsed.timeline = (uint32_t)timeline;
+	parsed.position = (int64_t)position;
+	parsed.version = (int64_t)version;
+	parsed.aggregate_id = text;
+	*ret_fingerprint = parsed;
+	return true;
+}
+
+static bool same_event(const struct fingerprint *remembered, const struct meow_event *event)
+{
+	return bytes_equal(remembered->aggregate_id, event->aggregate_id) && remembered->version == event->version &&
+		remembered->transaction_id == event->transaction_id &&
+		remembered->data_hash == text_hash(TEXT_HASH_START, event->data);
+}
+
+#define BEHIND "the store is behind its sinks (restored, or failed over to a standby that lacked the tail): "
+
+enum fingerprint_verdict fingerprint_compare(const struct fingerprint *remembered, const struct store_identity *store,
+	const struct meow_event *event, struct meow_error *err)
+{
+	if (event) {
+		if (same_event(remembered, event))
+			return FINGERPRINT_SAME;
+		error_set(err, MEOW_CONFIG,
+			BEHIND "position %" PRId64 " was version %" PRId64 " of %.*s when it was published, and is version %" PRId64
+				   " of %.*s now",
+			remembered->position, remembered->version, (int)remembered->aggregate_id.size,
+			remembered->aggregate_id.data, event->version, (int)event->aggregate_id.size, event->aggregate_id.data);
+		return FINGERPRINT_BEHIND;
+	}
+	if (store->last_position < remembered->position) {
+		error_set(err, MEOW_CONFIG, BEHIND "position %" PRId64 " was published, and its last position is %" PRId64,
+			remembered->position, store->last_position);
+		return FINGERPRINT_BEHIND;
+	}
+	if (strcmp(store->store_id, remembered->store_id) != 0) {
+		error_set(err, MEOW_CONFIG, "this is another store (%s) than the one that position %" PRId64
+			" was published from (%s), and it has no such event", store->store_id, remembered->position,
+			remembered->store_id);
+		return FINGERPRINT_BEHIND;
+	}
+	if (store->system_identifier != remembered->system_identifier || store->timeline != remembered->timeline) {
+		error_set(err, MEOW_CONFIG, BEHIND "position %" PRId64 " was published on timeline %" PRIu32
+			" and is missing on timeline %" PRIu32, remembered->position, remembered->timeline, store->timeline);
+		return FINGERPRINT_BEHIND;
+	}
+	return FINGERPRINT_SAME;
+}
