@@ -1,0 +1,93 @@
+// From libpq's words to ours. The kind follows from the SQLSTATE where the server gave one; a connection that failed
+// gives only a text, whose tail (the server's FATAL line) tells a wrong password from a server that is away.
+#include "base/text.h"
+#include "store/postgres/pg.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static bool starts(const char *code, const char *prefix)
+{
+	return strncmp(code, prefix, strlen(prefix)) == 0;
+}
+
+static enum meow_error_kind kind_of(const char *code)
+{
+	static const struct {
+		const char *prefix;
+		enum meow_error_kind kind;
+	} kinds[] = {
+		{"40001", MEOW_CONFLICT}, {"40P01", MEOW_UNAVAILABLE}, {"23505", MEOW_CONFLICT},
+		{"42P01", MEOW_CONFIG}, {"42703", MEOW_CONFIG}, {"3F000", MEOW_CONFIG}, {"3D000", MEOW_CONFIG},
+		{"42501", MEOW_DENIED}, {"25006", MEOW_DENIED}, {"28", MEOW_DENIED},
+		{"22", MEOW_INVALID}, {"23", MEOW_INVALID}, {"54", MEOW_INVALID},
+		{"08", MEOW_UNAVAILABLE}, {"53", MEOW_UNAVAILABLE}, {"55", MEOW_UNAVAILABLE}, {"57", MEOW_UNAVAILABLE},
+		{"58", MEOW_UNAVAILABLE},
+	};
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(*kinds); i++)
+		if (starts(code, kinds[i].prefix))
+			return kinds[i].kind;
+	return MEOW_BUG;
+}
+
+// The last line of libpq's message without "FATAL:  " and the like: the one that says what the server said.
+static void last_line(const char *message, char *ret_line, size_t size)
+{
+	size_t end = strlen(message);
+	while (end && (message[end - 1] == '\n' || message[end - 1] == ' '))
+		end--;
+	size_t begin = end;
+	while (begin && message[begin - 1] != '\n')
+		begin--;
+	const char *fatal = strstr(message + begin, "FATAL:  ");
+	if (fatal && (size_t)(fatal - message) < end)
+		begin = (size_t)(fatal - message) + strlen("FATAL:  ");
+	size_t length = end - begin < size - 1 ? end - begin : size - 1;
+	memcpy(ret_line, message + begin, length);
+	ret_line[length] = '\0';
+}
+
+static const char *or_dash(const char *text)
+{
+	return text && *text ? text : "-";
+}
+
+bool pg_connection_error(PGconn *conn, const char *url, struct meow_error *err)
+{
+	(void)url;
+	if (!conn)
+		return error_no_memory(err);
+	char line[300];
+	last_line(PQerrorMessage(conn), line, sizeof(line));
+	enum meow_error_kind kind = MEOW_UNAVAILABLE;
+	const char *advice = "";
+	if (strstr(line, "password") || strstr(line, "authentication") || strstr(line, "no pg_hba.conf entry") ||
+		strstr(line, "permission denied for database")) {
+		kind = MEOW_DENIED;
+		advice = "; check the user and the password of the store's url";
+	} else if (strstr(line, "database \"") && strstr(line, "does not exist")) {
+		kind = MEOW_CONFIG;
+		advice = "; create it with createdb, or correct the store's url";
+	} else if (strstr(line, "role \"") && strstr(line, "does not exist")) {
+		kind = MEOW_DENIED;
+	}
+	return error_set(err, kind, "PostgreSQL at %s:%s, database %s: %s%s", or_dash(PQhost(conn)), or_dash(PQport(conn)),
+		or_dash(PQdb(conn)), *line ? line : "the connection was lost", advice);
+}
+
+bool pg_result_error(PGconn *conn, const PGresult *result, const char *url, struct meow_error *err)
+{
+	const char *code = result ? PQresultErrorField(result, PG_DIAG_SQLSTATE) : NULL;
+	if (!code)
+		return pg_connection_error(conn, url, err);
+	const char *text = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
+	const char *detail = PQresultErrorField(result, PG_DIAG_MESSAGE_DETAIL);
+	enum meow_error_kind kind = kind_of(code);
+	const char *advice = "";
+	if (starts(code, "42P01") || starts(code, "42703"))
+		advice = ": the store is not set up; run `meowmx setup`";
+	else if (starts(code, "25006"))
+		advice = ": the server is read-only (a standby?); connect to the primary";
+	return error_set_code(err, kind, code, "PostgreSQL: %s%s%s%s", or_dash(text), detail ? " (" : "",
+		detail ? detail : "", detail ? ")" : advice);
+}

@@ -1,0 +1,323 @@
+// The connection of a session: libpq without blocking, on the loop. Requests wait in a queue and go out one at a time;
+// a statement whose rows are still arriving is never left waiting for the sink, since its limits were chosen so that
+// they fit. (Looking up the server's name may block, as libpq says of PQconnectStart: that stalls this executor alone.)
+#include "store/postgres/session_pg.h"
+
+#include "store_postgres_sql.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define CONNECT_TIMEOUT_US INT64_C(10000000)
+
+static const struct {
+	const char *name;
+	const char *sql;
+} statements[SQL_COUNT] = {
+	[SQL_READ] = {"meowmx_read", sql_read},
+	[SQL_READ_TAIL] = {"meowmx_read_tail", sql_read_tail},
+	[SQL_READ_CATEGORIES] = {"meowmx_read_categories", sql_read_categories},
+	[SQL_HEAD] = {"meowmx_head", sql_head},
+	[SQL_HOLDERS] = {"meowmx_holders", sql_holders},
+	[SQL_DOZE] = {"meowmx_doze_now", sql_doze},
+	[SQL_FIND] = {"meowmx_find", sql_find},
+	[SQL_CHECKPOINT_LOAD] = {"meowmx_checkpoint_load", sql_checkpoint_load},
+	[SQL_CHECKPOINT_SAVE] = {"meowmx_checkpoint_save", sql_checkpoint_save},
+};
+
+static void pump(struct pg_session *session);
+
+static void free_session(struct pg_session *session)
+{
+	while (session->first) {
+		struct request *request = session->first;
+		session->first = request->next;
+		request_free(request);
+	}
+	loop_io_destroy(session->io);
+	loop_timer_destroy(session->timer);
+	PQfinish(session->conn);
+	pg_conninfo_finish(&session->conninfo);
+	free(session->url);
+	free(session);
+}
+
+// Calls back while the session cannot go away underneath; false if the callback destroyed it.
+static bool answer_first(struct pg_session *session, const struct meow_error *err)
+{
+	struct request *request = session->first;
+	session->first = request->next;
+	if (!session->first)
+		session->end = &session->first;
+	session->sent = false;
+	session->inside = true;
+	request_answer(session, request, err);
+	session->inside = false;
+	if (!session->destroyed)
+		return true;
+	free_session(session);
+	return false;
+}
+
+static void die(struct pg_session *session, const struct meow_error *err)
+{
+	if (!session->dead) {
+		session->dead = true;
+		session->err = *err;
+		loop_io_destroy(session->io);
+		session->io = NULL;
+	}
+	loop_timer_start(session->timer, 0); // the callbacks come from there
+}
+
+static void die_of_connection(struct pg_session *session)
+{
+	struct meow_error err;
+	pg_connection_error(session->conn, session->url, &err);
+	if (session->connected && err.kind != MEOW_DENIED)
+		err.kind = MEOW_UNAVAILABLE;
+	die(session, &err);
+}
+
+static void watch(struct pg_session *session)
+{
+	int flushed = PQflush(session->conn);
+	if (flushed < 0)
+		die_of_connection(session);
+	else
+		loop_io_watch(session->io, true, flushed > 0);
+}
+
+static bool statement_over(struct pg_session *session)
+{
+	struct request *request = session->first;
+	session->sent = false;
+	if (session->preparing) {
+		if (request->failed)
+			session->prepared &= ~(UINT64_C(1) << (session->preparing - 1));
+		session->preparing = 0;
+		return request->failed ? answer_first(session, NULL) : true;
+	}
+	if (!request_step(session, request))
+		return true;
+	return answer_first(session, NULL);
+}
+
+// Takes in what has arrived. False if the session is gone.
+static bool take_results(struct pg_session *session)
+{
+	while (session->sent && !PQisBusy(session->conn)) {
+		PGresult *result = PQgetResult(session->conn);
+		if (result)
+			request_result(session, session->first, result);
+		else if (!statement_over(session))
+			return false;
+		else if (!session->dead)
+			pump(session);
+		if (session->dead)
+			return true;
+	}
+	return true;
+}
+
+static void take_notifications(struct pg_session *session)
+{
+	bool any = false;
+	PGnotify *notification;
+	while ((notification = PQnotifies(session->conn)) != NULL) {
+		any = true;
+		PQfreemem(notification);
+	}
+	if (any && session->notify) {
+		session->inside = true;
+		session->notify(session->notify_arg);
+		session->inside = false;
+		if (session->destroyed)
+			free_session(session);
+	}
+}
+
+static void on_socket(void *arg, bool readable, bool writable)
+{
+	struct pg_session *session = arg;
+	(void)writable;
+	if (readable && !PQconsumeInput(session->conn)) {
+		// A last result may say why: an administrator's command, a restart.
+		PGresult *result = PQgetResult(session->conn);
+		struct meow_error err;
+		pg_result_error(session->conn, result, session->url, &err);
+		PQclear(result);
+		if (err.kind != MEOW_DENIED)
+			err.kind = MEOW_UNAVAILABLE;
+		die(session, &err);
+		return;
+	}
+	if (!take_results(session))
+		return;
+	if (session->dead)
+		return;
+	if (PQstatus(session->conn) == CONNECTION_BAD) {
+		die_of_connection(session);
+		return;
+	}
+	watch(session);
+	take_notifications(session);
+}
+
+static void on_connecting(void *arg, bool readable, bool writable);
+
+static bool watch_connecting(struct pg_session *session, PostgresPollingStatusType status)
+{
+	int fd = PQsocket(session->conn); // may change from one poll to the next: a second address, or TLS given up
+	loop_io_destroy(session->io);
+	session->io = loop_io_create(session->loop, fd, on_connecting, session);
+	if (!session->io)
+		return false;
+	loop_io_watch(session->io, status == PGRES_POLLING_READING, status == PGRES_POLLING_WRITING);
+	return true;
+}
+
+static void connected(struct pg_session *session)
+{
+	loop_timer_stop(session->timer);
+	session->connected = true;
+	loop_io_destroy(session->io);
+	session->io = loop_io_create(session->loop, PQsocket(session->conn), on_socket, session);
+	if (!session->io || PQsetnonblocking(session->conn, 1) != 0) {
+		struct meow_error err;
+		error_no_memory(&err);
+		die(session, &err);
+		return;
+	}
+	pump(session);
+	if (!session->dead)
+		watch(session);
+}
+
+static void on_connecting(void *arg, bool readable, bool writable)
+{
+	struct pg_session *session = arg;
+	(void)readable;
+	(void)writable;
+	PostgresPollingStatusType status = PQconnectPoll(session->conn);
+	if (status == PGRES_POLLING_OK) {
+		connected(session);
+	} else if (status == PGRES_POLLING_FAILED) {
+		die_of_connection(session);
+	} else if (!watch_connecting(session, status)) {
+		struct meow_error err;
+		error_no_memory(&err);
+		die(session, &err);
+	}
+}
+
+static void on_timer(void *arg)
+{
+	struct pg_session *session = arg;
+	if (!session->dead) {
+		struct meow_error err;
+		error_set(&err, MEOW_UNAVAILABLE, "PostgreSQL at %s:%s did not answer within 10 s", PQhost(session->conn),
+			PQport(session->conn));
+		die(session, &err);
+		return;
+	}
+	while (session->first) {
+		struct meow_error err = session->err;
+		if (!answer_first(session, &err))
+			return;
+	}
+}
+
+static bool start_connecting(struct pg_session *session)
+{
+	session->conn = PQconnectStartParams(session->conninfo.keywords, session->conninfo.values, 0);
+	if (!session->conn || PQstatus(session->conn) == CONNECTION_BAD)
+		return false;
+	loop_timer_start(session->timer, CONNECT_TIMEOUT_US);
+	return watch_connecting(session, PGRES_POLLING_WRITING);
+}
+
+// Sends the first request's statement if nothing is under way.
+static void pump(struct pg_session *session)
+{
+	if (session->dead || session->sent || !session->first)
+		return;
+	if (!session->connected) {
+		if (!session->conn && !start_connecting(session))
+			die_of_connection(session);
+		return;
+	}
+	session->sent = true;
+	if (!request_send(session, session->first))
+		die_of_connection(session);
+}
+
+bool session_send(struct pg_session *session, int statement, const struct pg_params *params, bool single)
+{
+	bool known = session->prepared & (UINT64_C(1) << statement);
+	if (!session->info.pooled && !known) {
+		session->prepared |= UINT64_C(1) << statement;
+		session->preparing = statement + 1;
+		return PQsendPrepare(session->conn, statements[statement].name, statements[statement].sql, 0, NULL) == 1;
+	}
+	int sent = session->info.pooled
+		? PQsendQueryParams(session->conn, statements[statement].sql, params->count, NULL, params->values,
+			  params->lengths, params->formats, 1)
+		: PQsendQueryPrepared(session->conn, statements[statement].name, params->count, params->values,
+			  params->lengths, params->formats, 1);
+	return sent == 1 && (!single || PQsetSingleRowMode(session->conn) == 1);
+}
+
+void session_enqueue(struct pg_session *session, struct request *request)
+{
+	request->next = NULL;
+	*session->end = request;
+	session->end = &request->next;
+	if (session->dead) {
+		loop_timer_start(session->timer, 0);
+		return;
+	}
+	pump(session);
+	if (session->connected && !session->dead && session->io)
+		watch(session);
+}
+
+void pg_session_destroy(struct session *base)
+{
+	struct pg_session *session = (struct pg_session *)base;
+	if (session->inside)
+		session->destroyed = true;
+	else
+		free_session(session);
+}
+
+void pg_session_on_notify(struct session *base, loop_fn *fn, void *arg)
+{
+	struct pg_session *session = (struct pg_session *)base;
+	session->notify = fn;
+	session->notify_arg = arg;
+}
+
+struct session *pg_session_create(const char *url, struct loop *loop, struct meow_error *err)
+{
+	struct pg_session *session = calloc(1, sizeof(*session));
+	if (!session) {
+		error_no_memory(err);
+		return NULL;
+	}
+	session->session.impl = &pg_session_impl;
+	session->loop = loop;
+	session->end = &session->first;
+	session->url = strdup(url);
+	session->timer = loop_timer_create(loop, on_timer, session);
+	if (!session->url || !session->timer) {
+		error_no_memory(err);
+		free_session(session);
+		return NULL;
+	}
+	if (!pg_conninfo_init(&session->conninfo, url, err)) {
+		free_session(session);
+		return NULL;
+	}
+	return &session->session;
+}

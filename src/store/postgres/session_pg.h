@@ -1,0 +1,107 @@
+// session_pg.h: inside the session on PostgreSQL: the connection (session_pg.c) and what is asked over it
+// (session_requests.c).
+#ifndef STORE_POSTGRES_SESSION_PG_H
+#define STORE_POSTGRES_SESSION_PG_H
+
+#include "store/postgres/pg.h"
+
+struct pg_session;
+
+enum request_kind {
+	REQUEST_OPEN,
+	REQUEST_READ,
+	REQUEST_HEAD,
+	REQUEST_LOOK,
+	REQUEST_DOZE,
+	REQUEST_FIND,
+	REQUEST_LOAD,
+	REQUEST_SAVE,
+};
+
+// One request: sent in one or more steps, each a statement whose results all arrive before the next step.
+struct request {
+	enum request_kind kind;
+	int step;
+	struct request *next;
+	union {
+		session_open_fn *open;
+		session_rows_fn *rows;
+		session_look_fn *look;
+		session_head_fn *head;
+		session_done_fn *done;
+		session_event_fn *event;
+		session_checkpoint_fn *checkpoint;
+	} fn;
+	void *arg;
+	bool failed; // the statement under way failed: err says how
+	struct meow_error err;
+	PGresult *result; // of a statement that returns at most a few rows
+	struct session_read read; // REQUEST_READ
+	struct session_rows rows;
+	bool full; // a limit was reached: the rest of the rows is dropped
+	int64_t number; // the position to find, the candidate of a look
+	struct checkpoint checkpoint; // REQUEST_LOAD and REQUEST_SAVE; its texts point into memory
+	struct buffer memory;
+};
+
+// The statements, by their place in a table with name and text.
+enum {
+	SQL_READ,
+	SQL_READ_TAIL,
+	SQL_READ_CATEGORIES,
+	SQL_HEAD,
+	SQL_HOLDERS,
+	SQL_DOZE,
+	SQL_FIND,
+	SQL_CHECKPOINT_LOAD,
+	SQL_CHECKPOINT_SAVE,
+	SQL_COUNT,
+};
+
+struct pg_session {
+	struct session session;
+	struct loop *loop;
+	PGconn *conn;
+	char *url;
+	struct pg_conninfo conninfo;
+	struct loop_io *io;
+	int fd;
+	struct loop_timer *timer; // the connection's time-out; once dead: answers what waits
+	struct request *first, **end;
+	bool connected;
+	bool sent;      // the first request's statement is under way
+	int preparing;  // what is under way is the PREPARE of this statement, plus one; 0: none
+	bool dead;      // err says why: all requests fail
+	bool inside;    // a callback is running
+	bool destroyed; // to be freed when the callback returns
+	struct meow_error err;
+	uint64_t prepared;
+	struct session_info info;
+	loop_fn *notify;
+	void *notify_arg;
+};
+
+// Sends the statement of the first request's step. False: the connection failed.
+MEOW_MUST_USE bool request_send(struct pg_session *session, struct request *request);
+
+// Takes a result of the first request (owned from now on).
+void request_result(struct pg_session *session, struct request *request, PGresult *result);
+
+// The statement is over. True if the request is complete, false if it has another step.
+bool request_step(struct pg_session *session, struct request *request);
+
+// Calls back, with the request's own failure or with err, and frees the request.
+void request_answer(struct pg_session *session, struct request *request, const struct meow_error *err);
+void request_free(struct request *request);
+
+// Sends one of the statements above. single: row by row.
+MEOW_MUST_USE bool session_send(
+	struct pg_session *session, int statement, const struct pg_params *params, bool single);
+
+extern const struct session_impl pg_session_impl;
+void pg_session_destroy(struct session *base);
+void pg_session_on_notify(struct session *base, loop_fn *fn, void *arg);
+
+void session_enqueue(struct pg_session *session, struct request *request); // takes; NULL: no memory
+
+#endif
