@@ -1,0 +1,14 @@
+-- Snapshots go with their aggregate.
+DO $$
+DECLARE
+    old name;
+BEGIN
+    SELECT conname INTO old FROM pg_constraint
+    WHERE conrelid = 'es_aggregate_snapshot'::regclass AND confrelid = 'es_aggregates'::regclass AND contype = 'f'
+      AND confdeltype <> 'c';
+    IF FOUND THEN
+        EXECUTE format('ALTER TABLE es_aggregate_snapshot DROP CONSTRAINT %I, ADD CONSTRAINT %I '
+                       'FOREIGN KEY (aggregate_id) REFERENCES es_aggregates (id) ON DELETE CASCADE', old, old);
+    END IF;
+END
+$$;
