@@ -46,9 +46,20 @@ bool json_text_check(struct meow_bytes text, struct meow_error *err)
 		json_text_column(text, at), (unsigned)(unsigned char)text.data[at]);
 }
 
-static bool parse_error(yajl_handle handle, struct meow_bytes text, size_t offset, struct meow_error *err)
+// Whether yajl 2.1 stands before the character at fault when it gives this message; else it has consumed it.
+static bool stands_before(const char *message)
+{
+	if (strncmp(message, "lexical error", strlen("lexical error")) == 0)
+		return strstr(message, "invalid char in json text") == NULL;
+	return strstr(message, "inside map, I expect") != NULL;
+}
+
+static bool parse_error(yajl_handle handle, struct meow_bytes text, bool at_end, struct meow_error *err)
 {
 	unsigned char *message = yajl_get_error(handle, 0, NULL, 0);
+	bool before = message != NULL && stands_before((const char *)message);
+	size_t consumed = yajl_get_bytes_consumed(handle);
+	size_t offset = at_end ? text.size : consumed > 0 && !before ? consumed - 1 : consumed;
 	error_set(err, MEOW_INVALID, "column %zu: not JSON: %s", json_text_column(text, offset),
 		message == NULL ? "unknown error" : (const char *)message);
 	if (message != NULL)
@@ -61,14 +72,12 @@ bool json_text_parse(yajl_handle handle, struct meow_bytes text, struct meow_err
 	yajl_status status = yajl_parse(handle, (const unsigned char *)text.data, text.size);
 	if (status == yajl_status_client_canceled)
 		return false;
-	if (status != yajl_status_ok) {
-		size_t consumed = yajl_get_bytes_consumed(handle);
-		return parse_error(handle, text, consumed == 0 ? 0 : consumed - 1, err);
-	}
+	if (status != yajl_status_ok)
+		return parse_error(handle, text, false, err);
 	status = yajl_complete_parse(handle);
 	if (status == yajl_status_client_canceled)
 		return false;
-	return status == yajl_status_ok || parse_error(handle, text, text.size, err);
+	return status == yajl_status_ok || parse_error(handle, text, true, err);
 }
 
 // The value of "\uXXXX" at this place, -1 if none stands there.
