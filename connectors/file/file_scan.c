@@ -177,7 +177,7 @@ static bool find_start(struct scan *scan, struct place delivered, off_t *ret_sta
 		return false;
 	while (end >= 0) {
 		off_t stop;
-		struct place place;
+		struct place place = {0};
 		bool ours;
 		if (!previous_break(scan, end, &stop, err) || !look_at_edges(scan, stop + 1, end, &place, &ours, err))
 			return false;
@@ -196,7 +196,7 @@ static bool find_start(struct scan *scan, struct place delivered, off_t *ret_sta
 static bool look_at_line(struct scan *scan, off_t start, off_t end, struct place *ret_place, bool *ret_ours,
 	struct meow_error *err)
 {
-	struct place place;
+	struct place place = {0};
 	if (!look_at_edges(scan, start, end, &place, ret_ours, err))
 		return false;
 	if (!*ret_ours)
@@ -225,7 +225,7 @@ static bool read_on(struct scan *scan, struct place last, struct file_end *end, 
 {
 	for (;;) {
 		off_t stop;
-		struct place place;
+		struct place place = {0};
 		bool ours;
 		if (!next_break(scan, end->end, &stop, err))
 			return false;
