@@ -22,6 +22,9 @@ struct log_field {
 // Keys in the order: ts level msg route partition position epoch err class retry_in, then others.
 void log_write(enum log_level level, const char *message, const struct log_field *fields, size_t count);
 
+// A line without fields.
+#define LOG_LINE(level, message) log_write((level), (message), NULL, 0)
+
 #define LOG(level, message, ...) \
 	log_write((level), (message), (const struct log_field[]){__VA_ARGS__}, \
 		sizeof((const struct log_field[]){__VA_ARGS__}) / sizeof(struct log_field))

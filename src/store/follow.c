@@ -30,7 +30,7 @@
 #define HELD_PAUSE_US (20 * MS)
 #define HELD_LOOK_US (50 * MS)
 
-// What a request carries: the follower may be gone when the answer comes.
+// What a request carries: its owner may destroy the follower while it is handed a batch.
 struct ticket {
 	struct follow *follow;
 	unsigned uses;
@@ -499,6 +499,10 @@ void follow_destroy(struct follow *follow)
 	if (!follow->lost)
 		session_on_notify(follow->session, NULL, NULL);
 	follow->ticket->follow = NULL;
+	if (follow->busy) {
+		session_forget(follow->session, follow->ticket);
+		release(follow->ticket); // the request's
+	}
 	release(follow->ticket);
 	loop_timer_destroy(follow->timer);
 	settled_destroy(follow->settled);

@@ -12,6 +12,11 @@ void session_open(struct session *session, session_open_fn *fn, void *arg)
 	session->impl->open(session, fn, arg);
 }
 
+void session_forget(struct session *session, void *arg)
+{
+	session->impl->forget(session, arg);
+}
+
 void session_on_notify(struct session *session, loop_fn *fn, void *arg)
 {
 	session->impl->on_notify(session, fn, arg);

@@ -93,6 +93,7 @@ typedef void session_done_fn(void *arg, const struct meow_error *err); // NULL: 
 struct session_impl {
 	void (*destroy)(struct session *session);
 	void (*open)(struct session *session, session_open_fn *fn, void *arg);
+	void (*forget)(struct session *session, void *arg);
 	void (*on_notify)(struct session *session, loop_fn *fn, void *arg);
 	void (*read)(struct session *session, const struct session_read *read, session_rows_fn *fn, void *arg);
 	void (*head)(struct session *session, session_head_fn *fn, void *arg);
@@ -121,6 +122,9 @@ void session_destroy(struct session *session); // takes NULL
 // Connects (and checks that the store is set up, UTF8, a primary, and its sequence sane): MEOW_UNAVAILABLE, MEOW_DENIED,
 // MEOW_CONFIG. The first request of a session.
 void session_open(struct session *session, session_open_fn *fn, void *arg);
+
+// Whoever made requests with this arg is going away: their answers are dropped.
+void session_forget(struct session *session, void *arg);
 
 // From now on fn runs whenever a writer's notification arrives. fn NULL ends it.
 void session_on_notify(struct session *session, loop_fn *fn, void *arg);

@@ -291,6 +291,13 @@ void pg_session_destroy(struct session *base)
 		free_session(session);
 }
 
+void pg_session_forget(struct session *base, void *arg)
+{
+	for (struct request *request = ((struct pg_session *)base)->first; request; request = request->next)
+		if (request->arg == arg)
+			request->forgotten = true;
+}
+
 void pg_session_on_notify(struct session *base, loop_fn *fn, void *arg)
 {
 	struct pg_session *session = (struct pg_session *)base;

@@ -33,6 +33,7 @@ struct request {
 		session_checkpoint_fn *checkpoint;
 	} fn;
 	void *arg;
+	bool forgotten; // nobody waits for the answer any more
 	bool failed; // the statement under way failed: err says how
 	struct meow_error err;
 	PGresult *result; // of a statement that returns at most a few rows
@@ -100,6 +101,7 @@ MEOW_MUST_USE bool session_send(
 
 extern const struct session_impl pg_session_impl;
 void pg_session_destroy(struct session *base);
+void pg_session_forget(struct session *base, void *arg);
 void pg_session_on_notify(struct session *base, loop_fn *fn, void *arg);
 
 void session_enqueue(struct pg_session *session, struct request *request); // takes; NULL: no memory

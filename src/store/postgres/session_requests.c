@@ -327,12 +327,12 @@ static void answer_success(struct pg_session *session, struct request *request)
 
 void request_answer(struct pg_session *session, struct request *request, const struct meow_error *err)
 {
-	if (err)
-		answer_failure(request, err);
-	else if (request->failed)
-		answer_failure(request, &request->err);
-	else
-		answer_success(session, request);
+	if (!request->forgotten) {
+		if (err || request->failed)
+			answer_failure(request, err ? err : &request->err);
+		else
+			answer_success(session, request);
+	}
 	request_free(request);
 }
 
@@ -460,6 +460,7 @@ static void call_save(struct session *session, const struct checkpoint *checkpoi
 const struct session_impl pg_session_impl = {
 	.destroy = pg_session_destroy,
 	.open = call_open,
+	.forget = pg_session_forget,
 	.on_notify = pg_session_on_notify,
 	.read = call_read,
 	.head = call_head,

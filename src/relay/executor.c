@@ -1,0 +1,162 @@
+#include "relay/executor.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define REPORT_US INT64_C(250000)
+
+struct executor {
+	struct route_settings settings;
+	struct route_environment env;
+	struct route_metrics metrics;
+	struct loop *loop;
+	struct loop *main_loop;
+	struct route *route;
+	struct loop_timer *report_timer;
+	void (*ended)(void *arg);
+	void *arg;
+	pthread_t thread;
+	pthread_mutex_t mutex; // guards the copy of the report
+	struct executor_report report;
+};
+
+static void copy_text(char *to, size_t size, const char *from)
+{
+	snprintf(to, size, "%s", from ? from : "");
+}
+
+static void refresh_report(struct executor *executor)
+{
+	struct route_report now;
+	route_report(executor->route, &now);
+	pthread_mutex_lock(&executor->mutex);
+	struct executor_report *copy = &executor->report;
+	copy->state = now.state;
+	copy->error_position = now.error_position;
+	copy->retry_in_ms = now.retry_in_ms;
+	copy_text(copy->reason, sizeof(copy->reason), now.reason);
+	copy_text(copy->error_class, sizeof(copy->error_class), now.error_class);
+	copy_text(copy->held_back_by, sizeof(copy->held_back_by), now.held_back_by);
+	pthread_mutex_unlock(&executor->mutex);
+}
+
+static void on_report_timer(void *arg)
+{
+	struct executor *executor = arg;
+	refresh_report(executor);
+	loop_timer_start(executor->report_timer, REPORT_US);
+}
+
+static void on_stopped(void *arg)
+{
+	loop_stop(((struct executor *)arg)->loop);
+}
+
+static void *run(void *arg)
+{
+	struct executor *executor = arg;
+	route_start(executor->route);
+	loop_timer_start(executor->report_timer, 0);
+	loop_run(executor->loop);
+	refresh_report(executor);
+	if (!loop_post(executor->main_loop, executor->ended, executor->arg))
+		abort(); // without memory for one post the process cannot end in order either
+	return NULL;
+}
+
+static void free_executor(struct executor *executor)
+{
+	route_destroy(executor->route);
+	loop_timer_destroy(executor->report_timer);
+	loop_destroy(executor->loop);
+	pthread_mutex_destroy(&executor->mutex);
+	free(executor);
+}
+
+struct executor *executor_start(const struct route_settings *settings, const struct route_environment *environment,
+	struct loop *main_loop, void (*ended)(void *arg), void *arg, struct meow_error *err)
+{
+	struct executor *executor = calloc(1, sizeof(*executor));
+	if (!executor) {
+		error_no_memory(err);
+		return NULL;
+	}
+	pthread_mutex_init(&executor->mutex, NULL);
+	executor->settings = *settings;
+	executor->env = *environment;
+	executor->main_loop = main_loop;
+	executor->ended = ended;
+	executor->arg = arg;
+	executor->report.retry_in_ms = -1;
+	executor->loop = loop_create(err);
+	if (!executor->loop)
+		goto failed;
+	executor->env.loop = executor->loop;
+	executor->env.metrics = &executor->metrics;
+	executor->env.stopped = on_stopped;
+	executor->env.arg = executor;
+	executor->report_timer = loop_timer_create(executor->loop, on_report_timer, executor);
+	if (!executor->report_timer) {
+		error_no_memory(err);
+		goto failed;
+	}
+	executor->route = route_create(&executor->settings, &executor->env, err);
+	if (!executor->route)
+		goto failed;
+	if (pthread_create(&executor->thread, NULL, run, executor) == 0)
+		return executor;
+	error_set(err, MEOW_UNAVAILABLE, "no thread for route %s", settings->name);
+failed:
+	free_executor(executor);
+	return NULL;
+}
+
+static void stop_route(void *arg)
+{
+	route_stop(((struct executor *)arg)->route);
+}
+
+static void reopen_route(void *arg)
+{
+	route_reopen(((struct executor *)arg)->route);
+}
+
+void executor_stop(struct executor *executor)
+{
+	if (!loop_post(executor->loop, stop_route, executor))
+		abort();
+}
+
+void executor_reopen(struct executor *executor)
+{
+	if (!loop_post(executor->loop, reopen_route, executor))
+		abort();
+}
+
+void executor_destroy(struct executor *executor)
+{
+	if (!executor)
+		return;
+	pthread_join(executor->thread, NULL);
+	free_executor(executor);
+}
+
+const char *executor_route(const struct executor *executor)
+{
+	return executor->settings.name;
+}
+
+struct route_metrics *executor_metrics(struct executor *executor)
+{
+	return &executor->metrics;
+}
+
+void executor_report(struct executor *executor, struct executor_report *ret_report)
+{
+	pthread_mutex_lock(&executor->mutex);
+	*ret_report = executor->report;
+	pthread_mutex_unlock(&executor->mutex);
+	ret_report->state = (enum route_state)atomic_load(&executor->metrics.state);
+}

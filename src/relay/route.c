@@ -1,0 +1,377 @@
+// The life of a route and its one recovery path: whatever fails, start-up included, ends in route_fail, and from there
+// the next turn of the loop drops the connector (and the session, if it was that), waits with back-off, and opens
+// everything again from what the sink and the store remember. Only what a retry cannot change halts it.
+#include "base/log.h"
+#include "relay/route_private.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define MS INT64_C(1000)
+#define HALTED_POLL_US (1000 * MS)
+
+static void on_timer(void *arg);
+static void on_save_timer(void *arg);
+static void on_stats_timer(void *arg);
+
+struct route *route_create(
+	const struct route_settings *settings, const struct route_environment *environment, struct meow_error *err)
+{
+	struct route *route = calloc(1, sizeof(*route));
+	if (!route) {
+		error_no_memory(err);
+		return NULL;
+	}
+	route->settings = *settings;
+	route->env = *environment;
+	route->backoff = (struct backoff){settings->backoff_least_ms, settings->backoff_most_ms, 0};
+	route->retry_at_us = -1;
+	route->delivered_time_us = MEOW_NO_TIME;
+	route->window = window_create(settings->window_bytes);
+	route->timer = loop_timer_create(environment->loop, on_timer, route);
+	route->save_timer = loop_timer_create(environment->loop, on_save_timer, route);
+	route->stats_timer = loop_timer_create(environment->loop, on_stats_timer, route);
+	if (route->window && route->timer && route->save_timer && route->stats_timer)
+		return route;
+	route_destroy(route);
+	error_no_memory(err);
+	return NULL;
+}
+
+static void drop_sink(struct route *route)
+{
+	follow_destroy(route->follow);
+	route->follow = NULL;
+	if (route->connector)
+		route->env.connector->destroy(route->connector);
+	route->connector = NULL;
+	settled_destroy(route->start_proof);
+	route->start_proof = NULL;
+	struct window_mark mark = window_mark(route->window);
+	if (mark.fingerprint) {
+		free(route->executor_fingerprint);
+		route->executor_fingerprint = strdup(mark.fingerprint);
+	}
+	window_reset(route->window, 0, 0, NULL);
+	loop_timer_stop(route->save_timer);
+}
+
+static void drop_session(struct route *route)
+{
+	session_destroy(route->session);
+	route->session = NULL;
+	route->saving = false;
+	atomic_store(&route->env.metrics->store_up, false);
+}
+
+void route_destroy(struct route *route)
+{
+	if (!route)
+		return;
+	if (route->window)
+		drop_sink(route);
+	if (route->session)
+		drop_session(route);
+	window_destroy(route->window);
+	loop_timer_destroy(route->timer);
+	loop_timer_destroy(route->save_timer);
+	loop_timer_destroy(route->stats_timer);
+	free(route->loaded_fingerprint);
+	free(route->chosen_fingerprint);
+	free(route->executor_fingerprint);
+	free(route);
+}
+
+void route_set_state(struct route *route, enum route_state state)
+{
+	if (route->state != state && state == ROUTE_RUNNING) {
+		LOG(LOG_INFO, route->started_once ? "route is running again" : "route is running",
+			LOG_TEXT("route", route->settings.name), LOG_NUMBER("position", route->chosen_position));
+		route->started_once = true;
+	}
+	route->state = state;
+	route->save_state = true;
+	atomic_store(&route->env.metrics->state, (int)state);
+}
+
+// One line for each change of reason, not for each try.
+static void log_failure(struct route *route, enum log_level level, const char *message, int64_t retry_ms)
+{
+	if (strcmp(route->logged, route->err.text) == 0)
+		return;
+	memcpy(route->logged, route->err.text, sizeof(route->logged));
+	struct log_field fields[6] = {LOG_TEXT("route", route->settings.name)};
+	size_t count = 1;
+	if (route->error_position)
+		fields[count++] = LOG_NUMBER("position", route->error_position);
+	fields[count++] = LOG_TEXT("err", route->err.text);
+	fields[count++] = LOG_TEXT("class", error_kind_name(route->err.kind));
+	if (retry_ms >= 0)
+		fields[count++] = LOG_NUMBER("retry_in", retry_ms);
+	log_write(level, message, fields, count);
+}
+
+void route_fail(struct route *route, const struct meow_error *err, bool from_store)
+{
+	route->session_failed |= from_store;
+	if (route->phase == PHASE_FALLING || route->phase == PHASE_IDLE)
+		return;
+	route->err = *err;
+	route->error_position = 0;
+	route->keep_stop = false;
+	atomic_fetch_add(&route->env.metrics->errors[err->kind], 1);
+	route->phase = PHASE_FALLING;
+	loop_timer_start(route->timer, 0); // not from inside whatever has failed
+}
+
+void route_halt(struct route *route, const struct meow_error *err, int64_t position, bool keep_stop)
+{
+	route_fail(route, err, false);
+	route->err.kind = err->kind == MEOW_UNAVAILABLE || err->kind == MEOW_UNKNOWN_OUTCOME ? MEOW_CONFIG : err->kind;
+	route->error_position = position;
+	route->keep_stop = keep_stop;
+}
+
+// What a store says when it is opened may change without us: a promotion, a set-up, a password. It is asked again.
+static bool worth_a_retry(const struct route *route)
+{
+	return route->session_failed || error_may_retry(route->err.kind) || route->err.kind == MEOW_CONFLICT;
+}
+
+static void enter_halted(struct route *route)
+{
+	route->phase = PHASE_HALTED;
+	route->decision_used = true; // whatever an operator decided has been tried
+	route_set_state(route, ROUTE_FAILED);
+	log_failure(route, LOG_ERROR, "route has stopped", -1);
+	if (route->session)
+		route_save(route);
+	loop_timer_start(route->timer, HALTED_POLL_US);
+}
+
+static void fall(struct route *route)
+{
+	struct window_mark mark = window_mark(route->window);
+	if (route->follow) { // it ran: what it reached is what the next checkpoint says
+		route->checkpoint.delivered = mark.delivered;
+		route->checkpoint.position = mark.position;
+		free(route->loaded_fingerprint);
+		route->loaded_fingerprint = mark.fingerprint ? strdup(mark.fingerprint) : NULL;
+	}
+	drop_sink(route);
+	bool retry = worth_a_retry(route);
+	if (route->session_failed) {
+		drop_session(route);
+		route->session_failed = false;
+		route->store_lost = true;
+	}
+	route_update_metrics(route);
+	if (route->stopping) {
+		route_close(route);
+		return;
+	}
+	if (!retry) {
+		enter_halted(route);
+		return;
+	}
+	atomic_fetch_add(&route->env.metrics->restarts, 1);
+	int64_t delay = backoff_next_ms(&route->backoff, loop_random(route->env.loop));
+	route->phase = PHASE_WAITING;
+	route->retry_at_us = loop_now_us(route->env.loop) + delay * MS;
+	route_set_state(route, ROUTE_RESTARTING);
+	log_failure(route, LOG_WARN, "route waits", delay);
+	if (route->session)
+		route_save(route);
+	loop_timer_start(route->timer, delay * MS);
+}
+
+static void drain_is_over(struct route *route)
+{
+	LOG(LOG_WARN, "the time to finish what was in flight is over: it will be sent again at the next start",
+		LOG_TEXT("route", route->settings.name));
+	route_saved_last(route);
+}
+
+static void on_timer(void *arg)
+{
+	struct route *route = arg;
+	route->retry_at_us = -1;
+	switch (route->phase) {
+	case PHASE_FALLING:
+		fall(route);
+		return;
+	case PHASE_WAITING:
+	case PHASE_HALTED:
+		route_open(route);
+		return;
+	case PHASE_DRAINING:
+		drain_is_over(route);
+		return;
+	case PHASE_SAVING: // the store does not answer: the next start learns the rest from the sink or sends it again
+		route_close(route);
+		return;
+	case PHASE_IDLE:
+	case PHASE_OPENING:
+	case PHASE_RUNNING:
+		return;
+	}
+}
+
+// --- checkpoints ---
+
+static void on_saved(void *arg, const struct meow_error *err)
+{
+	struct route *route = arg;
+	route->saving = false;
+	if (err && err->kind != MEOW_CONFLICT) {
+		route_fail(route, err, true);
+		if (route->phase == PHASE_SAVING)
+			route_close(route);
+		return;
+	}
+	if (err) {
+		route_fail(route, err, false);
+		return;
+	}
+	if (route->phase == PHASE_SAVING && !route->dirty)
+		route_close(route);
+	else if (route->dirty)
+		route_save_later(route);
+}
+
+static const char *state_to_save(const struct route *route)
+{
+	if (route->phase == PHASE_SAVING)
+		return route_state_name(ROUTE_UNASSIGNED);
+	return route->save_state ? route_state_name(route->state) : NULL;
+}
+
+void route_save(struct route *route)
+{
+	if (!route->session || route->saving) {
+		route->dirty = true;
+		return;
+	}
+	bool sound = route->state == ROUTE_RUNNING || route->phase == PHASE_SAVING;
+	struct checkpoint save = {.subscription = route->settings.name, .generation = route->checkpoint.generation,
+		.epoch = route->checkpoint.epoch, .state = state_to_save(route), .reason = sound ? NULL : route->err.text,
+		.error_class = sound ? NULL : error_kind_name(route->err.kind),
+		.error_position = sound ? 0 : route->error_position, .keep_stop = !sound && route->keep_stop};
+	if (route->follow || route->phase == PHASE_SAVING) {
+		struct window_mark mark = window_mark(route->window);
+		save.delivered = mark.delivered;
+		save.position = mark.position;
+		save.fingerprint = mark.fingerprint;
+		save.decision_used = route->decision_used && mark.delivered > route->chosen_delivered;
+	} else {
+		save.delivered = route->checkpoint.delivered;
+		save.position = route->checkpoint.position;
+		save.fingerprint = route->loaded_fingerprint;
+		save.decision_used = route->decision_used;
+	}
+	route->dirty = route->save_state = false;
+	route->saving = true;
+	session_checkpoint_save(route->session, &save, on_saved, route);
+}
+
+void route_save_later(struct route *route)
+{
+	if (!loop_timer_running(route->save_timer))
+		loop_timer_start(route->save_timer, route->settings.checkpoint_ms * MS);
+}
+
+void route_touch(struct route *route)
+{
+	route->dirty = true;
+	if (!route->saving)
+		route_save_later(route);
+}
+
+static void on_save_timer(void *arg)
+{
+	struct route *route = arg;
+	if (route->dirty && route->phase != PHASE_FALLING)
+		route_save(route);
+}
+
+static void on_stats_timer(void *arg)
+{
+	struct route *route = arg;
+	route_update_metrics(route);
+	loop_timer_start(route->stats_timer, 1000 * MS);
+}
+
+// --- what the owner asks for ---
+
+void route_start(struct route *route)
+{
+	loop_timer_start(route->stats_timer, 1000 * MS);
+	route->state = ROUTE_UNASSIGNED;
+	route_open(route);
+}
+
+void route_saved_last(struct route *route)
+{
+	follow_destroy(route->follow);
+	route->follow = NULL;
+	route->phase = PHASE_SAVING;
+	loop_timer_start(route->timer, 2000 * MS);
+	route->dirty = route->saving; // one that is under way is followed by the last one
+	if (!route->saving)
+		route_save(route);
+}
+
+void route_stop(struct route *route)
+{
+	route->stopping = true;
+	if (route->phase == PHASE_RUNNING) {
+		follow_room(route->follow, 0);
+		route->phase = PHASE_DRAINING;
+		loop_timer_start(route->timer, route->settings.drain_ms * MS);
+		if (window_empty(route->window))
+			route_saved_last(route);
+	} else if (route->phase == PHASE_FALLING) {
+		return; // it closes from there
+	} else if (route->phase != PHASE_DRAINING && route->phase != PHASE_SAVING) {
+		route_close(route);
+	}
+}
+
+static void tell_stopped(void *arg)
+{
+	struct route *route = arg;
+	route->env.stopped(route->env.arg);
+}
+
+void route_close(struct route *route)
+{
+	if (route->phase == PHASE_IDLE)
+		return;
+	route->phase = PHASE_IDLE;
+	loop_timer_stop(route->timer);
+	loop_timer_stop(route->stats_timer);
+	drop_sink(route);
+	if (route->session)
+		drop_session(route);
+	atomic_store(&route->env.metrics->state, (int)(route->state = ROUTE_UNASSIGNED));
+	if (!loop_post(route->env.loop, tell_stopped, route))
+		tell_stopped(route);
+}
+
+void route_reopen(struct route *route)
+{
+	if (route->connector && route->phase == PHASE_RUNNING && route->env.connector->reopen)
+		route->env.connector->reopen(route->connector);
+}
+
+void route_report(const struct route *route, struct route_report *ret_report)
+{
+	bool sound = route->state == ROUTE_RUNNING || route->state == ROUTE_UNASSIGNED;
+	*ret_report = (struct route_report){.state = route->state, .reason = sound ? NULL : route->err.text,
+		.error_class = sound ? NULL : error_kind_name(route->err.kind), .error_position = route->error_position,
+		.retry_in_ms = -1, .held_back_by = *route->held_by ? route->held_by : NULL};
+	if (route->retry_at_us >= 0)
+		ret_report->retry_in_ms = (route->retry_at_us - loop_now_us(route->env.loop)) / MS;
+}

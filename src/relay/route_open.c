@@ -1,0 +1,335 @@
+// From nothing to a sink that was compared: open the store, load the checkpoint, open the sink, and decide behind which
+// event to go on. What a sink remembers goes with its data, so it wins over the store's checkpoint where it is ahead;
+// where it is behind, or forgot, the rule of that sink decides. A fingerprint that comes from outside the store (the
+// sink's, or what this executor delivered last) must still be that event: else the store is behind its sinks.
+#include "base/log.h"
+#include "base/text.h"
+#include "relay/route_private.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define MS INT64_C(1000)
+#define LOOK_PAUSE_US (20 * MS)
+
+static void on_open(void *arg, const struct session_info *info, const struct meow_error *err);
+static void on_checkpoint(void *arg, const struct checkpoint *checkpoint, const struct meow_error *err);
+static void open_sink(struct route *route);
+
+void route_open(struct route *route)
+{
+	struct meow_error err;
+	bool halted = route->phase == PHASE_HALTED;
+	route->phase = halted ? PHASE_HALTED : PHASE_OPENING;
+	if (route->session) {
+		session_checkpoint_load(route->session, route->settings.name, 0, 0, on_checkpoint, route);
+		return;
+	}
+	route->session = route->env.store->create(route->env.store->arg, route->env.loop, &err);
+	if (route->session)
+		session_open(route->session, on_open, route);
+	else
+		route_fail(route, &err, true);
+}
+
+static void tell_about_store(struct route *route)
+{
+	if (route->store_told)
+		return;
+	route->store_told = true;
+	const char *name = route->settings.name;
+	if (route->info.pooled)
+		LOG(LOG_WARN, "a pooler stands before PostgreSQL: this route polls instead of sleeping until it is woken",
+			LOG_TEXT("route", name));
+	if (route->info.fsync_off || route->info.synchronous_commit_off)
+		LOG(LOG_WARN, route->info.fsync_off
+			? "fsync is off: after a crash the store may forget events that were already published"
+			: "synchronous_commit is off: after a crash the store may forget events that were already published",
+			LOG_TEXT("route", name));
+}
+
+static void on_open(void *arg, const struct session_info *info, const struct meow_error *err)
+{
+	struct route *route = arg;
+	if (err) {
+		route_fail(route, err, true);
+		return;
+	}
+	route->info = *info;
+	atomic_store(&route->env.metrics->store_up, true);
+	tell_about_store(route);
+	session_checkpoint_load(route->session, route->settings.name, 0, 0, on_checkpoint, route);
+}
+
+// --- the checkpoint ---
+
+static bool may_go_on(struct route *route, const struct checkpoint *loaded)
+{
+	if (route->phase == PHASE_HALTED && route->state == ROUTE_FAILED)
+		return loaded->resume_from_store || loaded->position > route->checkpoint.position ||
+			loaded->generation != route->checkpoint.generation;
+	return true;
+}
+
+static void pause_here(struct route *route, enum route_state state, const struct checkpoint *loaded)
+{
+	route->phase = PHASE_HALTED;
+	if (route->state != state) {
+		error_set(&route->err, MEOW_CONFIG, "%s", loaded->reason ? loaded->reason : "paused");
+		route->error_position = loaded->error_position;
+		route->checkpoint.position = loaded->position;
+		route->checkpoint.generation = loaded->generation;
+		LOG(state == ROUTE_PAUSED ? LOG_INFO : LOG_ERROR,
+			state == ROUTE_PAUSED ? "route is paused" : "route stays stopped",
+			LOG_TEXT("route", route->settings.name), LOG_TEXT("err", route->err.text));
+		route->state = state;
+		atomic_store(&route->env.metrics->state, (int)state);
+	}
+	loop_timer_start(route->timer, 1000 * MS);
+}
+
+static void take_checkpoint(struct route *route, const struct checkpoint *loaded)
+{
+	free(route->loaded_fingerprint);
+	route->loaded_fingerprint = loaded->fingerprint ? strdup(loaded->fingerprint) : NULL;
+	route->checkpoint = *loaded;
+	route->checkpoint.subscription = route->settings.name;
+	route->checkpoint.fingerprint = route->checkpoint.state = route->checkpoint.reason = NULL;
+	route->checkpoint.error_class = NULL;
+	route->phase = PHASE_OPENING;
+	route->poison = 0;
+	route->decision_used = loaded->resume_from_store;
+	if (loaded->resume_from_store)
+		route->refused = 0; // tried anew
+}
+
+static void look_for_start(struct route *route);
+
+static void on_checkpoint(void *arg, const struct checkpoint *loaded, const struct meow_error *err)
+{
+	struct route *route = arg;
+	if (err) {
+		if (route->phase == PHASE_HALTED) // it stays halted: only the session must go
+			route->phase = PHASE_OPENING;
+		route_fail(route, err, true);
+		return;
+	}
+	if (!may_go_on(route, loaded)) {
+		loop_timer_start(route->timer, 1000 * MS);
+		return;
+	}
+	if (loaded->paused || (loaded->stop_kept && !loaded->resume_from_store)) {
+		pause_here(route, loaded->paused ? ROUTE_PAUSED : ROUTE_FAILED, loaded);
+		return;
+	}
+	bool fresh = !loaded->state && loaded->position == 0 && loaded->delivered == 0;
+	take_checkpoint(route, loaded);
+	if (fresh && route->settings.start_now)
+		look_for_start(route);
+	else
+		open_sink(route);
+}
+
+// --- start: now ---
+
+static void on_start_look(void *arg, const struct session_look *look, const struct meow_error *err)
+{
+	struct route *route = arg;
+	if (err) {
+		route_fail(route, err, true);
+		return;
+	}
+	if (route->start_wanted < 0)
+		route->start_wanted = look->candidate;
+	if (!settled_look(route->start_proof, look)) {
+		struct meow_error no_memory;
+		error_no_memory(&no_memory);
+		route_fail(route, &no_memory, false);
+		return;
+	}
+	if (settled_position(route->start_proof) < route->start_wanted) {
+		look_for_start(route); // a round trip apart; whoever was writing at the start finishes soon
+		return;
+	}
+	route->checkpoint.position = settled_position(route->start_proof);
+	settled_destroy(route->start_proof);
+	route->start_proof = NULL;
+	open_sink(route);
+}
+
+static void look_for_start(struct route *route)
+{
+	if (!route->start_proof) {
+		route->start_proof = settled_create();
+		route->start_wanted = -1;
+	}
+	struct meow_error err;
+	if (route->start_proof) {
+		session_look(route->session, on_start_look, route);
+	} else {
+		error_no_memory(&err);
+		route_fail(route, &err, false);
+	}
+}
+
+// --- the sink ---
+
+static void open_sink(struct route *route)
+{
+	struct meow_error err;
+	struct connector_context context = {.loop = route->env.loop, .settings = route->env.sink,
+		.encoder = route->env.encoder, .store_id = route->info.store.store_id, .route = route->settings.name,
+		.epoch = route->checkpoint.epoch, .generation = route->checkpoint.generation, .host = &route_host,
+		.host_arg = route};
+	route->connector = route->env.connector->create(&context, &err);
+	if (route->connector)
+		route->env.connector->open(route->connector, route->checkpoint.delivered);
+	else
+		route_fail(route, &err, false);
+}
+
+// The decision: go on behind `delivered`, whose fingerprint may be known.
+static void choose(struct route *route, int64_t delivered, const char *fingerprint)
+{
+	const struct checkpoint *stored = &route->checkpoint;
+	struct fingerprint known;
+	bool moved = route->loaded_fingerprint && fingerprint_parse(bytes_of(route->loaded_fingerprint), &known) &&
+		known.timeline != route->info.store.timeline;
+	char *copy = fingerprint ? strdup(fingerprint) : NULL;
+	free(route->chosen_fingerprint);
+	route->chosen_fingerprint = copy;
+	route->chosen_delivered = delivered;
+	route->chosen_position = delivered;
+	if (delivered == stored->delivered && stored->position > delivered && !route->store_lost && !moved)
+		route->chosen_position = stored->position;
+}
+
+static void stop_at_rule(struct route *route, const char *what)
+{
+	struct meow_error err;
+	error_set(&err, MEOW_CONFIG, "%s, although %" PRId64 " was delivered: %s", what, route->checkpoint.delivered,
+		route->env.connector->stop_advice ? route->env.connector->stop_advice : "decide with `meowmx subscription resume`");
+	route_halt(route, &err, 0, false);
+}
+
+static void say_choice(struct route *route, const char *message, int64_t sink, int64_t store)
+{
+	LOG(LOG_WARN, message, LOG_TEXT("route", route->settings.name), LOG_NUMBER("sink", sink),
+		LOG_NUMBER("store", store));
+}
+
+// The sink remembers less than the store, or nothing. False if the route stops there.
+static bool follow_rule(struct route *route, enum connector_rule rule, int64_t sink, const char *fingerprint, bool empty)
+{
+	int64_t store = route->checkpoint.delivered;
+	switch (rule) {
+	case SINK_REWIND:
+		say_choice(route, "the sink remembers less than the store: rewinding to what it remembers", sink, store);
+		choose(route, sink, fingerprint);
+		return true;
+	case SINK_GO_ON:
+		say_choice(route, "the sink remembers less than the store: going on from the store's checkpoint", sink, store);
+		choose(route, store, route->loaded_fingerprint);
+		return true;
+	case SINK_STOP:
+		stop_at_rule(route, empty ? "the sink has forgotten its position" : "the sink remembers less than the store");
+		return false;
+	}
+	return false;
+}
+
+static bool decide(struct route *route, const struct connector_memory *memory)
+{
+	int64_t stored = route->checkpoint.delivered;
+	bool held = memory->kind == MEMORY_HELD && memory->generation >= route->checkpoint.generation;
+	bool outdated = memory->kind == MEMORY_HELD && !held;
+	if (route->decision_used || memory->kind == MEMORY_NONE || outdated) {
+		choose(route, stored, route->loaded_fingerprint);
+		return true;
+	}
+	if (!held) {
+		if (stored > 0)
+			return follow_rule(route, route->env.connector->when_empty, 0, NULL, true);
+		choose(route, 0, NULL);
+		return true;
+	}
+	if (memory->delivered < stored)
+		return follow_rule(route, route->env.connector->when_behind, memory->delivered, memory->fingerprint, false);
+	choose(route, memory->delivered, memory->fingerprint);
+	return true;
+}
+
+// --- the comparison ---
+
+static void behind(struct route *route, const struct meow_error *err, bool keep)
+{
+	struct meow_error told;
+	error_set(&told, MEOW_CONFIG, "%.380s; see what is missing, then `meowmx subscription resume %s`", err->text,
+		route->settings.name);
+	route_halt(route, &told, 0, keep);
+}
+
+static void compare_next(struct route *route);
+
+static const char *compared_text(const struct route *route)
+{
+	return route->compared_own ? route->executor_fingerprint : route->chosen_fingerprint;
+}
+
+static void on_found(void *arg, const struct meow_event *event, const struct meow_error *err)
+{
+	struct route *route = arg;
+	struct fingerprint remembered;
+	struct meow_error reason;
+	if (err) {
+		route_fail(route, err, true);
+		return;
+	}
+	if (!fingerprint_parse(bytes_of(compared_text(route)), &remembered) ||
+		fingerprint_compare(&remembered, &route->info.store, event, &reason) == FINGERPRINT_SAME) {
+		compare_next(route);
+		return;
+	}
+	// What only this executor knew is gone when it ends: the stop is kept in the store.
+	behind(route, &reason, route->compared_own);
+}
+
+// First what the sink says, then what this executor delivered before it lost the store.
+static void compare_next(struct route *route)
+{
+	struct fingerprint remembered;
+	if (route->compared_own || route->decision_used || !route->store_lost || !route->executor_fingerprint) {
+		route_run(route);
+		return;
+	}
+	route->compared_own = true;
+	if (fingerprint_parse(bytes_of(route->executor_fingerprint), &remembered))
+		session_find(route->session, remembered.position, on_found, route);
+	else
+		route_run(route);
+}
+
+void route_opened(struct route *route, const struct connector_memory *memory)
+{
+	struct fingerprint remembered;
+	struct meow_error err;
+	if (route->phase != PHASE_OPENING)
+		return;
+	route->compared_own = false;
+	if (!decide(route, memory))
+		return;
+	if (!route->decision_used && route->chosen_delivered > route->info.store.last_position) {
+		error_set(&err, MEOW_CONFIG,
+			"the store is behind its sinks: position %" PRId64 " was published, and its last position is %" PRId64,
+			route->chosen_delivered, route->info.store.last_position);
+		behind(route, &err, false);
+		return;
+	}
+	bool outside = memory->kind == MEMORY_HELD && memory->fingerprint && !route->decision_used;
+	if (outside && route->chosen_fingerprint && fingerprint_parse(bytes_of(route->chosen_fingerprint), &remembered))
+		session_find(route->session, remembered.position, on_found, route);
+	else
+		compare_next(route);
+}

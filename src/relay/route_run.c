@@ -1,0 +1,227 @@
+// A running route: batches come from the follower, go through admission into the window and on to the connector; what is
+// delivered moves the window's mark, and the mark becomes the checkpoint a moment later. An event that the sink will
+// never take ends the reading; what precedes it is finished, and then the route halts at it.
+#include "base/log.h"
+#include "relay/route_private.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void on_batch(void *arg, struct batch *batch);
+static void on_lost(void *arg, const struct meow_error *err);
+
+void route_run(struct route *route)
+{
+	struct meow_error err;
+	window_reset(route->window, route->chosen_delivered, route->chosen_position, route->chosen_fingerprint);
+	struct follow_settings settings = {.after = route->chosen_position, .trust_after = true,
+		.categories = route->settings.categories, .category_count = route->settings.category_count,
+		.batch_rows = route->settings.batch_rows, .batch_bytes = route->settings.window_bytes / 4 + 1,
+		.poll_only = route->info.pooled};
+	route->env.connector->begin(route->connector, route->chosen_delivered, route->chosen_fingerprint);
+	route->follow =
+		follow_create(route->env.loop, route->session, &settings, on_batch, on_lost, route, &err);
+	if (!route->follow) {
+		route_fail(route, &err, false);
+		return;
+	}
+	route->phase = PHASE_RUNNING;
+	route->store_lost = false;
+	route_set_state(route, ROUTE_RUNNING);
+	route_save(route);
+	follow_room(route->follow, window_room(route->window));
+}
+
+static void on_lost(void *arg, const struct meow_error *err)
+{
+	route_fail(arg, err, true);
+}
+
+static void on_failed(void *arg, const struct meow_error *err)
+{
+	struct route *route = arg;
+	struct meow_error told = *err;
+	if (!error_may_retry(err->kind))
+		error_set(&told, err->kind, "%.380s; then `meowmx subscription resume %s`", err->text, route->settings.name);
+	route_fail(route, &told, false);
+}
+
+static void on_refused(void *arg, int64_t position, const struct meow_error *err)
+{
+	struct route *route = arg;
+	struct meow_error again;
+	route->refused = position;
+	route->refused_err = *err;
+	error_set(&again, MEOW_UNAVAILABLE, "the sink refused the event at %" PRId64 ": sending what precedes it", position);
+	route_fail(route, &again, false);
+}
+
+static void on_notice(void *arg, const char *text)
+{
+	struct route *route = arg;
+	LOG(LOG_WARN, text, LOG_TEXT("route", route->settings.name));
+}
+
+static void on_opened(void *arg, const struct connector_memory *memory)
+{
+	route_opened(arg, memory);
+}
+
+static void on_delivered(void *arg, struct batch *batch)
+{
+	route_delivered(arg, batch);
+}
+
+const struct connector_host route_host = {
+	.opened = on_opened, .delivered = on_delivered, .failed = on_failed, .refused = on_refused, .notice = on_notice};
+
+// --- poison ---
+
+static void halt_at_poison(struct route *route)
+{
+	struct meow_error err;
+	error_set(&err, route->poison_err.kind,
+		"%.320s; correct the sink and `meowmx subscription resume %s`, or `meowmx subscription skip %s %" PRId64 "`",
+		route->poison_err.text, route->settings.name, route->settings.name, route->poison);
+	route_halt(route, &err, route->poison, false);
+}
+
+// How many of the batch's events may be sent; notes the one that never will be.
+static size_t admitted(struct route *route, const struct batch *batch)
+{
+	size_t count = route->env.connector->admit(route->connector, batch, &route->poison_err);
+	if (count < batch->count)
+		route->poison = batch->events[count].position;
+	for (size_t i = 0; route->refused && i < count; i++) {
+		if (batch->events[i].position != route->refused)
+			continue;
+		route->poison = route->refused;
+		route->poison_err = route->refused_err;
+		count = i;
+	}
+	return count;
+}
+
+// --- batches ---
+
+static void send(struct route *route, struct batch *batch)
+{
+	batch->fingerprint = fingerprint_text(&route->info.store, &batch->events[batch->count - 1]);
+	if (!batch->fingerprint) {
+		struct meow_error err;
+		error_no_memory(&err);
+		batch_destroy(batch);
+		route_fail(route, &err, false);
+		return;
+	}
+	batch->sent_us = loop_now_us(route->env.loop);
+	window_push(route->window, batch);
+	route->env.connector->send(route->connector, batch);
+}
+
+static void on_batch(void *arg, struct batch *batch)
+{
+	struct route *route = arg;
+	if (route->phase != PHASE_RUNNING || route->poison) {
+		batch_destroy(batch);
+		return;
+	}
+	size_t count = batch->count ? admitted(route, batch) : 0;
+	if (route->poison) {
+		batch->position = count ? batch->events[count - 1].position : route->poison - 1;
+		batch_cut(batch, count);
+	}
+	if (batch->count) {
+		send(route, batch);
+	} else {
+		window_advance(route->window, batch->position);
+		batch_destroy(batch);
+		route_touch(route);
+	}
+	if (route->poison && window_empty(route->window))
+		halt_at_poison(route);
+	else if (route->phase == PHASE_RUNNING)
+		follow_room(route->follow, route->poison ? 0 : window_room(route->window));
+	route_update_metrics(route);
+}
+
+static void observe(struct route *route, const struct batch *batch)
+{
+	struct route_metrics *metrics = route->env.metrics;
+	int64_t wall = loop_wall_us(route->env.loop);
+	uint64_t bytes = 0;
+	for (size_t i = 0; i < batch->count; i++)
+		bytes += batch->events[i].data.size;
+	const struct meow_event *last = &batch->events[batch->count - 1];
+	metrics_observe(&metrics->publish, loop_now_us(route->env.loop) - batch->sent_us);
+	if (last->time_us != MEOW_NO_TIME) {
+		metrics_observe(&metrics->latency, wall - last->time_us);
+		route->delivered_time_us = last->time_us;
+	}
+	atomic_fetch_add(&metrics->events, batch->count);
+	atomic_fetch_add(&metrics->bytes, bytes);
+	atomic_store(&metrics->last_progress_us, wall);
+}
+
+void route_delivered(struct route *route, struct batch *batch)
+{
+	if (route->phase != PHASE_RUNNING && route->phase != PHASE_DRAINING)
+		return;
+	observe(route, batch);
+	window_deliver(route->window, batch);
+	backoff_reset(&route->backoff);
+	route->logged[0] = '\0';
+	route_touch(route);
+	if (window_empty(route->window)) {
+		if (route->phase == PHASE_DRAINING)
+			route_saved_last(route);
+		else if (route->poison)
+			halt_at_poison(route);
+	}
+	if (route->phase == PHASE_RUNNING && !route->poison)
+		follow_room(route->follow, window_room(route->window));
+	route_update_metrics(route);
+}
+
+static void name_holder(struct route *route, const struct follow_stats *stats)
+{
+	route->held_by[0] = '\0';
+	if (!stats->holders)
+		return;
+	const struct session_holder *oldest = &stats->oldest;
+	if (oldest->prepared)
+		snprintf(route->held_by, sizeof(route->held_by), "prepared transaction %s, open for %" PRId64 " s", oldest->name,
+			oldest->age_us / 1000000);
+	else
+		snprintf(route->held_by, sizeof(route->held_by), "pid %d (%s), open for %" PRId64 " s", oldest->pid,
+			*oldest->name ? oldest->name : "no application name", oldest->age_us / 1000000);
+}
+
+void route_update_metrics(struct route *route)
+{
+	struct route_metrics *metrics = route->env.metrics;
+	struct follow_stats stats = {0};
+	atomic_store(&metrics->inflight_events, window_events(route->window));
+	atomic_store(&metrics->buffer_bytes, window_bytes(route->window));
+	atomic_store(&metrics->longest_turn_us, loop_longest_turn_us(route->env.loop));
+	if (!route->follow)
+		return;
+	follow_stats(route->follow, &stats);
+	struct window_mark mark = window_mark(route->window);
+	bool caught_up = stats.caught_up && window_empty(route->window);
+	int64_t wall = loop_wall_us(route->env.loop);
+	atomic_store(&metrics->position, mark.position);
+	atomic_store(&metrics->delivered, mark.delivered);
+	atomic_store(&metrics->head, stats.head);
+	atomic_store(&metrics->settled, stats.settled);
+	atomic_store(&metrics->filtered, stats.filtered);
+	atomic_store(&metrics->looks, stats.looks);
+	atomic_store(&metrics->caught_up, caught_up);
+	atomic_store(&metrics->unsettled_transactions, stats.holders);
+	atomic_store(&metrics->oldest_unsettled_us, stats.holders ? stats.oldest.age_us : 0);
+	atomic_store(&metrics->lag_seconds_us,
+		caught_up || route->delivered_time_us == MEOW_NO_TIME ? 0 : wall - route->delivered_time_us);
+	name_holder(route, &stats);
+}
