@@ -6,6 +6,7 @@
 #include "relay/backoff.h"
 #include "relay/window.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
