@@ -1,0 +1,531 @@
+// The configuration: what loads, what is refused and where, what is shown.
+#include "unit.h"
+
+#include "base/text.h"
+#include "config/config.h"
+#include "config/suggest.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+// --- a program's connectors
+
+static bool check_pipe(const struct config_section *settings, struct meow_error *err)
+{
+	if (strcmp(config_text(settings, "path"), "/bad") == 0)
+		return error_set(err, MEOW_CONFIG, "path: nothing can be written there");
+	return config_count(settings, "client") < 5 || error_set(err, MEOW_CONFIG, "too much of everything");
+}
+
+static char *exclusive_pipe(const struct config_section *settings)
+{
+	return strdup(config_text(settings, "path"));
+}
+
+static const struct setting pipe_settings[] = {
+	{.name = "path", .type = SETTING_TEXT, .required = true, .help = "Where."},
+	{.name = "password", .type = SETTING_SECRET},
+	{.name = "url", .type = SETTING_URL},
+	{.name = "create", .type = SETTING_BOOL, .initial = "true"},
+	{.name = "partitions", .type = SETTING_INTEGER, .initial = "1", .least = 1, .most = 10},
+	{.name = "client", .type = SETTING_MAP},
+	{0},
+};
+
+static const struct config_connector connectors[] = {
+	{"pipe", pipe_settings, check_pipe, exclusive_pipe, true},
+	{"null", (const struct setting[]){{0}}, NULL, NULL, true},
+	{"kafka", NULL, NULL, NULL, false},
+};
+
+// --- loading a text
+
+static char folder[64], path[96];
+
+static int make_folder(void **state)
+{
+	(void)state;
+	strcpy(folder, "/tmp/meowmx-config-XXXXXX");
+	if (mkdtemp(folder) == NULL)
+		return -1;
+	snprintf(path, sizeof(path), "%s/m.yaml", folder);
+	return chdir(folder);
+}
+
+static int remove_folder(void **state)
+{
+	(void)state;
+	unlink(path);
+	unlink("secret");
+	return chdir("/") != 0 || rmdir(folder) != 0;
+}
+
+static void write_file(const char *name, const void *text, size_t size)
+{
+	FILE *file = fopen(name, "wb");
+	assert_non_null(file);
+	assert_int_equal(fwrite(text, 1, size, file), size);
+	assert_int_equal(fclose(file), 0);
+}
+
+static void add_line(void *arg, const char *line)
+{
+	buffer_printf(arg, "%s\n", line);
+}
+
+static struct config_override no_overrides[1];
+
+static struct config *load(const char *text, struct buffer *lines, struct meow_error *err)
+{
+	if (text != NULL)
+		write_file("m.yaml", text, strlen(text));
+	struct config_request request = {.file = "m.yaml", .connectors = connectors, .connector_count = 3,
+		.overrides = no_overrides, .override_count = no_overrides[0].path != NULL};
+	buffer_init(lines);
+	return config_load(&request, add_line, lines, err);
+}
+
+static struct config *load_good(const char *text)
+{
+	struct buffer lines;
+	struct meow_error err;
+	struct config *config = load(text, &lines, &err);
+	if (config == NULL)
+		fail_msg("%s", lines.data);
+	assert_int_equal(lines.size, 0);
+	buffer_finish(&lines);
+	return config;
+}
+
+static void assert_refused(const char *text, const char *expected)
+{
+	struct buffer lines;
+	struct meow_error err;
+	struct config *config = load(text, &lines, &err);
+	assert_null(config);
+	if (lines.data == NULL || strcmp(lines.data, expected) != 0)
+		fail_msg("%s\n--- gives\n%s--- instead of\n%s", text, lines.data, expected);
+	assert_memory_equal(err.text, expected, strcspn(expected, "\n"));
+	buffer_finish(&lines);
+}
+
+// --- tests
+
+static void test_values_have_their_types_and_defaults(void **state)
+{
+	(void)state;
+	struct config *config = load_good(
+		"store:\n  url: postgresql://me@localhost/shop\n"
+		"relay: {backoff_max: 1m}\n"
+		"routes:\n"
+		"  注文.v1:\n"
+		"    categories: [order, 注文]\n"
+		"    window: 1MB\n"
+		"    pipe: {path: /a, create: false, client: {a.b: 1, sasl.password: x}}\n"
+		"  all:\n"
+		"    start: now\n"
+		"    categories: only\n"
+		"    null:\n");
+	assert_string_equal(config_file(config), "m.yaml");
+	assert_string_equal(config_text(config_store(config), "url"), "postgresql://me@localhost/shop");
+	assert_int_equal(config_number(config_relay(config), "backoff_max"), 60000);
+	assert_int_equal(config_number(config_relay(config), "backoff_initial"), 100);
+	assert_string_equal(config_text(config_http(config), "listen"), "127.0.0.1:9187");
+	assert_string_equal(config_text(config_log(config), "level"), "info");
+	assert_int_equal(config_route_count(config), 2);
+	const struct config_route *route = config_route(config, 0);
+	assert_string_equal(route->name, "注文.v1");
+	assert_string_equal(route->connector->name, "pipe");
+	assert_int_equal(config_count(route->settings, "categories"), 2);
+	assert_string_equal(config_item(route->settings, "categories", 1), "注文");
+	assert_null(config_item(route->settings, "categories", 2));
+	assert_int_equal(config_number(route->settings, "window"), 1 << 20);
+	assert_int_equal(config_number(route->settings, "batch_rows"), 2000);
+	assert_string_equal(config_text(route->settings, "format"), "data");
+	assert_false(config_bool(route->sink, "create"));
+	assert_string_equal(config_map_get(route->sink, "client", "a.b"), "1");
+	assert_string_equal(config_item_key(route->sink, "client", 1), "sasl.password");
+	assert_null(config_map_get(route->sink, "client", "c"));
+	assert_false(config_has(route->sink, "password"));
+	assert_string_equal(config_place(route->sink, "create"), "m.yaml:8:30");
+	assert_string_equal(config_place(route->sink, "partitions"), "m.yaml:8:5");
+	assert_string_equal(config_item(config_route(config, 1)->settings, "categories", 0), "only");
+	config_destroy(config);
+	config_destroy(NULL);
+}
+
+static void test_an_empty_file_is_all_defaults(void **state)
+{
+	(void)state;
+	struct config *config = load_good("# nothing yet\n");
+	assert_int_equal(config_route_count(config), 0);
+	assert_false(config_has(config_store(config), "url"));
+	config_destroy(config);
+	config_destroy(load_good("relay:\nroutes:\n"));
+}
+
+static void test_each_mistake_has_its_line_and_column(void **state)
+{
+	(void)state;
+	static const char *const cases[][2] = {
+		{"stor:\n  url: x\n", "m.yaml:1:1: unknown setting stor; did you mean \"store\"?\n"},
+		{"store:\n  ulr: x\n", "m.yaml:2:3: unknown setting store.ulr; did you mean \"url\"?\n"},
+		{"log:\n  zzzzzzzz: x\n", "m.yaml:2:3: unknown setting log.zzzzzzzz\n"},
+		{"log:\n  level: inof\n", "m.yaml:2:10: log.level: \"inof\" is none of debug|info|warn|error; did you mean \"info\"?\n"},
+		{"log:\n  level: info\n  level: warn\n", "m.yaml:3:3: \"level\" is there twice, first at m.yaml:2:3\n"},
+		{"log:\n  level: [info]\n", "m.yaml:2:10: log.level: must be one value, not a list or a map\n"},
+		{"log:\n  level:\n", "m.yaml:2:9: log.level: has no value; give one or remove the line\n"},
+		{"log: info\n", "m.yaml:1:6: log must be a map: lines of \"key: value\"\n"},
+		{"- a\n", "m.yaml:1:1: a configuration is a map: lines of \"key: value\"\n"},
+		{"relay: {backoff_max: 10}\n", "m.yaml:1:22: relay.backoff_max: \"10\" is no duration; write 500ms, 10s, 5m, 2h or 1d\n"},
+		{"relay: {backoff_max: 2h}\n", "m.yaml:1:22: relay.backoff_max: \"2h\" is out of range: 100ms to 1h\n"},
+		{"relay: {backoff_max: 99999999999999999d}\n",
+			"m.yaml:1:22: relay.backoff_max: \"99999999999999999d\" is no duration; write 500ms, 10s, 5m, 2h or 1d\n"},
+		{"relay: {backoff_initial: 40s}\n", "m.yaml:1:26: relay.backoff_initial: 40s is more than relay.backoff_max, 30s\n"},
+		{"http: {listen: 9187}\n",
+			"m.yaml:1:16: http.listen: \"9187\" is not ADDRESS:PORT, as in 127.0.0.1:9187 or [::1]:9187\n"},
+		{"http: {listen: '::1:9187'}\n",
+			"m.yaml:1:16: http.listen: \"::1:9187\" is not ADDRESS:PORT, as in 127.0.0.1:9187 or [::1]:9187\n"},
+		{"store: {url: 'sqlite:a.db'}\n", "m.yaml:1:14: store.url: SQLite stores are not available in this version; use "
+			"postgresql://USER@HOST:PORT/DATABASE\n"},
+		{"store: {url: host=x}\n",
+			"m.yaml:1:14: store.url: must begin with postgresql://, as in postgresql://USER@HOST:PORT/DATABASE\n"},
+		{"routes: {a: {null: , window: 1KB}}\n", "m.yaml:1:30: routes.a.window: \"1KB\" is out of range: 64KB to 1GB\n"},
+		{"routes: {a: {null: , window: 1XB}}\n",
+			"m.yaml:1:30: routes.a.window: \"1XB\" is no size; write 512KB, 16MB, 1GB or plain bytes\n"},
+		{"routes: {a: {null: , batch_rows: 1.5}}\n", "m.yaml:1:34: routes.a.batch_rows: \"1.5\" is no whole number\n"},
+		{"routes: {a: {null: , batch_row: 1}}\n",
+			"m.yaml:1:22: unknown setting routes.a.batch_row; did you mean \"batch_rows\"?\n"},
+		{"routes: {a: {pip: {path: x}}}\n", "m.yaml:1:14: unknown setting routes.a.pip; did you mean \"pipe\"?\n"
+			"m.yaml:1:10: routes.a has no connector; it needs one of pipe, null, kafka\n"},
+		{"routes: {a: {null: , pipe: {path: x}}}\n",
+			"m.yaml:1:22: routes.a has a second connector; null is there already, and each sink is a route of its own\n"},
+		{"routes: {a: {kafka: {topic: x}}}\n", "m.yaml:1:14: routes.a.kafka: this meowmx was built without the connector "
+			"kafka; build it where its library is installed\n"},
+		{"routes: {a: {pipe: {}}}\n", "m.yaml:1:14: routes.a.pipe.path is missing\n"},
+		{"routes: {a: {pipe: {path: x, create: yes}}}\n", "m.yaml:1:38: routes.a.pipe.create: \"yes\" is neither true nor false\n"},
+		{"routes: {a: {pipe: {path: x, client: y}}}\n",
+			"m.yaml:1:38: routes.a.pipe.client: must be a map: lines of \"key: value\"\n"},
+		{"routes: {a: {pipe: {path: x, client: {b: [1]}}}}\n",
+			"m.yaml:1:42: routes.a.pipe.client: must be one value, not a list or a map\n"},
+		{"routes: {a: {null: , categories: []}}\n",
+			"m.yaml:1:34: routes.a.categories: must be a list with something in it, or not be there at all\n"},
+		{"routes: {a: {null: , categories: [b, b, '']}}\n", "m.yaml:1:38: routes.a.categories: \"b\" is there twice\n"
+			"m.yaml:1:41: routes.a.categories: an empty name\n"},
+		{"routes: {a: {pipe: {path: /bad}}}\n", "m.yaml:1:27: routes.a.pipe.path: nothing can be written there\n"},
+		{"routes: {a: {pipe: {path: x, client: {a: 1, b: 2, c: 3, d: 4, e: 5}}}}\n",
+			"m.yaml:1:14: routes.a.pipe.too much of everything\n"},
+		{"routes: {a: {pipe: {path: x}}, b: {pipe: {path: x}}}\n", "m.yaml:1:36: routes.b.pipe publishes to x, as the route "
+			"a (m.yaml:1:14) does; two routes may not share it\n"},
+		{"store: &a {url: x}\n",
+			"m.yaml:1:8: anchors, aliases and tags of YAML are not supported; write the value itself\n"},
+		{"store: !!map {url: x}\n",
+			"m.yaml:1:8: anchors, aliases and tags of YAML are not supported; write the value itself\n"},
+		{"? [a]\n: b\n", "m.yaml:1:3: a key must be a plain word or text\n"},
+		{"a: b\n---\nc: d\n", "m.yaml:2:1: a second YAML document; a configuration is one\n"},
+		{"log: {level: \"in\\0fo\"}\n", "m.yaml:1:14: a value must not contain a NUL character\n"},
+	};
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++)
+		assert_refused(cases[i][0], cases[i][1]);
+}
+
+static void test_what_is_not_yaml_has_its_place(void **state)
+{
+	(void)state;
+	static const char *const cases[][2] = {
+		{"log:\n\tlevel: info\n", "m.yaml:2:1: not YAML: found character that cannot start any token"},
+		{"log: {level: info\n", "m.yaml:2:1: not YAML: "},
+		{"a: b: c\n", "m.yaml:1:5: not YAML: mapping values are not allowed in this context"},
+		{"# 注\nlog: \xFF\n", "m.yaml:2:6: not YAML: invalid leading UTF-8 octet"},
+		{"[[[[[[[[[[[[[[[[[[[[", "m.yaml:1:17: nested too deeply"},
+	};
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		struct buffer lines;
+		struct meow_error err;
+		assert_null(load(cases[i][0], &lines, &err));
+		assert_int_equal(err.kind, MEOW_CONFIG);
+		if (strncmp(err.text, cases[i][1], strlen(cases[i][1])) != 0)
+			fail_msg("%s gives %s", cases[i][0], err.text);
+		buffer_finish(&lines);
+	}
+}
+
+static void test_all_mistakes_are_named_at_once(void **state)
+{
+	(void)state;
+	assert_refused("log: {level: loud, colour: red}\nrelay: {backoff_max: soon}\nroutes: {a: {}, b: {null: , start: never}}\n",
+		"m.yaml:1:14: log.level: \"loud\" is none of debug|info|warn|error\n"
+		"m.yaml:1:20: unknown setting log.colour\n"
+		"m.yaml:2:22: relay.backoff_max: \"soon\" is no duration; write 500ms, 10s, 5m, 2h or 1d\n"
+		"m.yaml:3:10: routes.a has no connector; it needs one of pipe, null, kafka\n"
+		"m.yaml:3:36: routes.b.start: \"never\" is none of beginning|now\n");
+}
+
+static void test_route_names_are_in_any_language(void **state)
+{
+	(void)state;
+	static const char *const good[] = {"a", "Z9", "a.b-c_d", "_x", "注文", "Bestellungen-für-Käufer", "заказы", "9"};
+	static const char *const bad[] = {"a b", "a:b", "a/b", ".a", "-a", "a\\u3000b", "a\\u200bb", "a\\u00a0b", "a\\nb", "a{b}",
+		"a%b", "\\ufeffa", "a\\u202eb", ""};
+	for (size_t i = 0; i < sizeof(good) / sizeof(*good); i++) {
+		char text[200];
+		snprintf(text, sizeof(text), "routes: {\"%s\": {null: }}\n", good[i]);
+		config_destroy(load_good(text));
+	}
+	for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
+		char text[200];
+		struct buffer lines;
+		struct meow_error err;
+		snprintf(text, sizeof(text), "routes: {\"%s\": {null: }}\n", bad[i]);
+		assert_null(load(text, &lines, &err));
+		if (strstr(lines.data, "m.yaml:1:10: ") != lines.data || strstr(lines.data, "cannot be a route's name") == NULL)
+			fail_msg("%s gives %s", bad[i], lines.data);
+		buffer_finish(&lines);
+	}
+}
+
+static void test_variables_and_files_are_put_into_values(void **state)
+{
+	(void)state;
+	write_file("secret", "s3:\n- cr#t\n\n", 12);
+	setenv("MX_TEST", "a: {b", 1);
+	setenv("MX_EMPTY", "", 1);
+	unsetenv("MX_UNSET");
+	struct config *config = load_good("routes:\n  r:\n    pipe:\n      path: 'x${MX_TEST}y${MX_TEST}'\n"
+		"      password: ${file:secret}\n"
+		"      client:\n"
+		"        a: ${MX_UNSET:-d:-e}${MX_EMPTY:-f}\n"
+		"        b: \"[${MX_EMPTY}]\"\n"
+		"        c: $${MX_TEST} $MX_TEST ${MX_TEST:?no}\n"
+		"        d: ${MX_UNSET:-}\n");
+	const struct config_section *sink = config_route(config, 0)->sink;
+	assert_string_equal(config_text(sink, "path"), "xa: {bya: {b");
+	assert_string_equal(config_text(sink, "password"), "s3:\n- cr#t");
+	assert_string_equal(config_map_get(sink, "client", "a"), "d:-ef");
+	assert_string_equal(config_map_get(sink, "client", "b"), "[]");
+	assert_string_equal(config_map_get(sink, "client", "c"), "${MX_TEST} $MX_TEST a: {b");
+	assert_string_equal(config_map_get(sink, "client", "d"), "");
+	config_destroy(config);
+	static const char *const cases[][2] = {
+		{"log: {level: '${MX_UNSET}'}", "m.yaml:1:14: log.level: the variable MX_UNSET is not set; set it, or write "
+			"${MX_UNSET:-DEFAULT}\n"},
+		{"log: {level: '${MX_UNSET:?say how loud}'}", "m.yaml:1:14: log.level: MX_UNSET: say how loud\n"},
+		{"log: {level: '${MX_EMPTY:?}'}", "m.yaml:1:14: log.level: MX_EMPTY: the variable is not set\n"},
+		{"log: {level: '${MX_TEST'}", "m.yaml:1:14: log.level: \"${\" without \"}\"; \"$${\" stands for \"${\" itself\n"},
+		{"log: {level: '${MX_UNSET:-${X}}'}",
+			"m.yaml:1:14: log.level: \"${\" inside of \"${...}\": a default is taken as it is\n"},
+		{"log: {level: '${file:none}'}", "m.yaml:1:14: log.level: none cannot be opened: No such file or directory\n"},
+		{"log: {level: '${MX_TEST}'}", "m.yaml:1:14: log.level: \"a: {b\" is none of debug|info|warn|error\n"},
+		{"log: {level: '${MX-TEST}'}", "m.yaml:1:14: log.level: \"${MX-TEST}\" cannot be understood; there are ${NAME}, "
+			"${NAME:-default}, ${NAME:?message} and ${file:PATH}, and \"$${\" stands for \"${\" itself\n"},
+	};
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++)
+		assert_refused(cases[i][0], cases[i][1]);
+}
+
+static void test_a_file_in_a_value_starts_at_the_configuration(void **state)
+{
+	(void)state;
+	write_file("secret", "warn\r\n", 6);
+	write_file("m.yaml", "log: {level: '${file:secret}'}", 30);
+	assert_int_equal(chdir("/"), 0);
+	struct config_request request = {.file = path};
+	struct config *config = config_load(&request, NULL, NULL, NULL);
+	assert_int_equal(chdir(folder), 0);
+	assert_non_null(config);
+	assert_string_equal(config_text(config_log(config), "level"), "warn");
+	config_destroy(config);
+}
+
+static void test_flags_count_over_environment_over_file(void **state)
+{
+	(void)state;
+	setenv("MEOWMX_LOG_LEVEL", "error", 1);
+	setenv("MEOWMX_LOG_FORMAT", "", 1);
+	struct config *config = load_good("log: {level: warn, format: json}\n");
+	assert_string_equal(config_text(config_log(config), "level"), "error");
+	assert_string_equal(config_text(config_log(config), "format"), "json");
+	assert_string_equal(config_place(config_log(config), "level"), "MEOWMX_LOG_LEVEL");
+	config_destroy(config);
+	no_overrides[0] = (struct config_override){"log.level", "debug", "--log-level"};
+	config = load_good("log: {level: warn}\n");
+	assert_string_equal(config_text(config_log(config), "level"), "debug");
+	config_destroy(config);
+	no_overrides[0].value = "shout";
+	assert_refused("log: {level: warn}\n", "--log-level: log.level: \"shout\" is none of debug|info|warn|error\n");
+	no_overrides[0].path = NULL;
+	setenv("MEOWMX_LOG_LEVEL", "shout", 1);
+	assert_refused("", "MEOWMX_LOG_LEVEL: log.level: \"shout\" is none of debug|info|warn|error\n");
+	write_file("secret", "warn\n", 5);
+	setenv("MEOWMX_LOG_LEVEL_FILE", "secret", 1);
+	assert_refused("", "MEOWMX_LOG_LEVEL: given together with MEOWMX_LOG_LEVEL_FILE; only one of them can count\n");
+	unsetenv("MEOWMX_LOG_LEVEL");
+	config = load_good("log: {level: debug}\n");
+	assert_string_equal(config_text(config_log(config), "level"), "warn");
+	config_destroy(config);
+	setenv("MEOWMX_LOG_LEVEL_FILE", "none", 1);
+	assert_refused("", "MEOWMX_LOG_LEVEL_FILE: none cannot be opened: No such file or directory\n");
+	unsetenv("MEOWMX_LOG_LEVEL_FILE");
+}
+
+static void test_a_missing_file_is_an_error_only_where_one_is_needed(void **state)
+{
+	(void)state;
+	unlink("m.yaml");
+	struct config_request request = {.file = "m.yaml", .file_optional = true};
+	struct meow_error err;
+	assert_null(config_load(&request, NULL, NULL, &err));
+	assert_int_equal(err.kind, MEOW_MISSING);
+	assert_string_equal(err.text, "m.yaml cannot be opened: No such file or directory");
+	request.file = NULL;
+	setenv("MEOWMX_CONFIG", "n.yaml", 1);
+	assert_null(config_load(&request, NULL, NULL, &err));
+	assert_string_equal(err.text, "n.yaml cannot be opened: No such file or directory");
+	unsetenv("MEOWMX_CONFIG");
+	if (access("/etc/meowmx/meowmx.yaml", F_OK) == 0)
+		return;
+	struct config *config = config_load(&request, NULL, NULL, &err);
+	assert_non_null(config);
+	assert_null(config_file(config));
+	config_destroy(config);
+	request.file_optional = false;
+	assert_null(config_load(&request, NULL, NULL, &err));
+	assert_int_equal(err.kind, MEOW_MISSING);
+	assert_non_null(strstr(err.text, "no configuration: neither -c FILE nor MEOWMX_CONFIG"));
+}
+
+static void test_passwords_are_not_shown(void **state)
+{
+	(void)state;
+	static const char *const cases[][2] = {
+		{"postgresql://me:geheim@h:5432/db?sslmode=require", "postgresql://me:***@h:5432/db?sslmode=require"},
+		{"postgresql://me@h/db", "postgresql://me@h/db"},
+		{"postgresql://h/db?user=a&password=p%20q&x=y", "postgresql://h/db?user=a&password=***&x=y"},
+		{"postgresql://me:a@b/c:d@h/db", "postgresql://me:***@h/db"},
+		{"redis://:pw@h:6379/0", "redis://:***@h:6379/0"},
+		{"host=h password='a b\\'c' sslpassword=x user=u", "host=h password=*** sslpassword=*** user=u"},
+		{"", ""},
+	};
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		struct buffer out;
+		buffer_init(&out);
+		config_redact_url(cases[i][0], &out);
+		assert_string_equal(out.data == NULL ? "" : out.data, cases[i][1]);
+		buffer_finish(&out);
+	}
+}
+
+static struct buffer show(const struct config *config, bool origin)
+{
+	struct buffer out;
+	buffer_init(&out);
+	config_show(config, origin, &out);
+	assert_true(buffer_ok(&out, NULL));
+	return out;
+}
+
+static void test_what_is_shown_says_where_it_comes_from(void **state)
+{
+	(void)state;
+	write_file("secret", "hidden", 6);
+	setenv("MEOWMX_STORE_URL", "postgresql://me:geheim@h/db", 1);
+	struct config *config = load_good("routes:\n  a:\n    categories: [x, \"y: z\"]\n    pipe:\n      path: \"a\\\"b$${c\"\n"
+		"      password: geheim\n      client: {ssl.key.password: geheim, o: '${file:secret}', linger.ms: 5}\n");
+	struct buffer out = show(config, true);
+	assert_string_equal(out.data,
+		"store:\n"
+		"  url: postgresql://me:***@h/db  # MEOWMX_STORE_URL\n"
+		"relay:\n"
+		"  backoff_initial: 100ms  # default\n"
+		"  backoff_max: 30s  # default\n"
+		"  shutdown_timeout: 10s  # default\n"
+		"http:\n"
+		"  listen: 127.0.0.1:9187  # default\n"
+		"log:\n"
+		"  level: info  # default\n"
+		"  format: logfmt  # default\n"
+		"routes:\n"
+		"  a:\n"
+		"    categories:\n"
+		"      - x  # m.yaml:3:18\n"
+		"      - \"y: z\"  # m.yaml:3:21\n"
+		"    format: data  # default\n"
+		"    start: beginning  # default\n"
+		"    window: 16MB  # default\n"
+		"    batch_rows: 2000  # default\n"
+		"    checkpoint_interval: 200ms  # default\n"
+		"    pipe:\n"
+		"      path: \"a\\\"b$${c\"  # m.yaml:5:13\n"
+		"      password: \"***\"  # m.yaml:6:17\n"
+		"      create: true  # default\n"
+		"      partitions: 1  # default\n"
+		"      client:\n"
+		"        ssl.key.password: \"***\"  # m.yaml:7:34\n"
+		"        o: \"***\"  # m.yaml:7:45\n"
+		"        linger.ms: 5  # m.yaml:7:74\n");
+	assert_null(strstr(out.data, "geheim"));
+	assert_null(strstr(out.data, "hidden"));
+	buffer_finish(&out);
+	out = show(config, false);
+	config_destroy(config);
+	unsetenv("MEOWMX_STORE_URL");
+	// What is shown loads again and is shown the same.
+	config = load_good(out.data);
+	struct buffer again = show(config, false);
+	assert_string_equal(again.data, out.data);
+	buffer_finish(&again);
+	buffer_finish(&out);
+	config_destroy(config);
+}
+
+static void test_the_manual_has_every_setting(void **state)
+{
+	(void)state;
+	struct buffer out;
+	buffer_init(&out);
+	config_manual(connectors, 3, &out);
+	assert_non_null(strstr(out.data, "| `url` | URL |"));
+	assert_non_null(strstr(out.data, "| `MEOWMX_RELAY_BACKOFF_MAX` |"));
+	assert_non_null(strstr(out.data, "| `window` | size, 64KB to 1GB | `16MB` |"));
+	assert_non_null(strstr(out.data, "| `level` | one of debug, info, warn, error | `info` |"));
+	assert_non_null(strstr(out.data, "| `path` | text | (required) | Where. |"));
+	assert_non_null(strstr(out.data, "## routes.NAME.kafka\n\nThis connector is left out of this build.\n"));
+	buffer_finish(&out);
+}
+
+static void test_the_nearest_word_is_suggested(void **state)
+{
+	(void)state;
+	static const char *const words[] = {"append", "load", "tail", "relay", "status", "setup", NULL};
+	static const char *const cases[][2] = {{"apend", "append"}, {"laod", "load"}, {"stauts", "status"}, {"x", ""},
+		{"realy", "relay"}, {"statistics", ""}, {"setpu", "setup"}, {"lo", ""}};
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		struct suggest suggest = suggest_start(cases[i][0]);
+		for (size_t w = 0; words[w] != NULL; w++)
+			suggest_try(&suggest, words[w]);
+		assert_string_equal(suggest.best, cases[i][1]);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_values_have_their_types_and_defaults),
+		cmocka_unit_test(test_an_empty_file_is_all_defaults),
+		cmocka_unit_test(test_each_mistake_has_its_line_and_column),
+		cmocka_unit_test(test_what_is_not_yaml_has_its_place),
+		cmocka_unit_test(test_all_mistakes_are_named_at_once),
+		cmocka_unit_test(test_route_names_are_in_any_language),
+		cmocka_unit_test(test_variables_and_files_are_put_into_values),
+		cmocka_unit_test(test_a_file_in_a_value_starts_at_the_configuration),
+		cmocka_unit_test(test_flags_count_over_environment_over_file),
+		cmocka_unit_test(test_a_missing_file_is_an_error_only_where_one_is_needed),
+		cmocka_unit_test(test_passwords_are_not_shown),
+		cmocka_unit_test(test_what_is_shown_says_where_it_comes_from),
+		cmocka_unit_test(test_the_manual_has_every_setting),
+		cmocka_unit_test(test_the_nearest_word_is_suggested),
+	};
+	return cmocka_run_group_tests(tests, make_folder, remove_folder);
+}
