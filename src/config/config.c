@@ -235,7 +235,7 @@ static void check_listen(struct loader *loader)
 {
 	const struct config_section *http = loader->config->fixed[SETTINGS_HTTP];
 	const char *listen = config_text(http, "listen");
-	if (listen == NULL)
+	if (listen == NULL || *listen == '\0') // no server
 		return;
 	const char *colon = strrchr(listen, ':');
 	int64_t port;

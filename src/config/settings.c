@@ -30,7 +30,7 @@ static const struct setting relay_settings[] = {
 static const struct setting http_settings[] = {
 	{.name = "listen", .type = SETTING_TEXT, .initial = "127.0.0.1:9187",
 		.help = "ADDRESS:PORT of /livez, /readyz, /metrics, /status and /version; an IPv6 address in brackets, port 0 takes "
-			"a free one."},
+			"a free one; \"\" for no server."},
 	{0},
 };
 
