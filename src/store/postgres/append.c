@@ -3,9 +3,9 @@
 // read in a statement of its own, since the first one's snapshot may be older than the row it waited for.
 #include "base/text.h"
 #include "store/postgres/pg.h"
+#include "store/postgres/pg_array.h"
 #include "store/postgres/pg_event.h"
 
-#include <endian.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -25,67 +25,17 @@ static bool random_uuid(char ret_text[UUID_SIZE], struct meow_error *err)
 	return true;
 }
 
-// --- binary arrays: dimensions, a flag for NULLs, the element's type, length and lower bound, then the elements ---
-
-static void put32(struct buffer *out, uint32_t number)
-{
-	uint32_t big = htobe32(number);
-	buffer_put(out, &big, sizeof(big));
-}
-
-static void array_begin(struct buffer *out, size_t count, uint32_t type)
-{
-	put32(out, 1);
-	put32(out, 1);
-	put32(out, type);
-	put32(out, (uint32_t)count);
-	put32(out, 1);
-}
-
-static void array_put(struct buffer *out, const void *data, size_t size)
-{
-	put32(out, data ? (uint32_t)size : UINT32_MAX);
-	if (data)
-		buffer_put(out, data, size);
-}
-
-enum { TYPES, DATA, METADATA, TIMES, ARRAYS };
-
-#define PG_TIMESTAMPTZ 1184
-
-static bool put_arrays(struct buffer arrays[ARRAYS], const struct meow_append *append, struct meow_error *err)
-{
-	for (int i = 0; i < ARRAYS; i++) {
-		buffer_init(&arrays[i]);
-		array_begin(&arrays[i], append->count, i == TIMES ? PG_TIMESTAMPTZ : PG_TEXT);
-	}
-	for (size_t i = 0; i < append->count; i++) {
-		const struct meow_new_event *event = &append->events[i];
-		struct pg_number time = pg_put64(event->time_us - PG_EPOCH_US);
-		array_put(&arrays[TYPES], event->type.data, event->type.size);
-		array_put(&arrays[DATA], event->data.data, event->data.size);
-		array_put(&arrays[METADATA], event->metadata.data, event->metadata.size);
-		array_put(&arrays[TIMES], event->time_us == MEOW_NO_TIME ? NULL : time.bytes, sizeof(time.bytes));
-	}
-	return buffer_ok(&arrays[TYPES], err) && buffer_ok(&arrays[DATA], err) && buffer_ok(&arrays[METADATA], err) &&
-		buffer_ok(&arrays[TIMES], err);
-}
-
 static void param_string(struct pg_params *params, const char *text)
 {
 	params->values[params->count++] = text; // as text: the server knows its type
-}
-
-static void param_buffer(struct pg_params *params, const struct buffer *buffer)
-{
-	pg_param_text(params, (struct meow_bytes){buffer->data, buffer->size});
 }
 
 static PGresult *add_one(
 	struct meow_store *store, const struct meow_append *append, const char *token, struct meow_error *err)
 {
 	const struct meow_new_event *event = append->events;
-	struct pg_number expected = pg_put64(append->expected), time = pg_put64(event->time_us - PG_EPOCH_US);
+	struct pg_number expected = pg_put64(append->expected),
+		time = pg_put64(event->time_us == MEOW_NO_TIME ? 0 : event->time_us - PG_EPOCH_US);
 	struct pg_params params = {0};
 	param_string(&params, append->aggregate_type);
 	param_string(&params, append->aggregate_id);
@@ -101,9 +51,12 @@ static PGresult *add_one(
 static PGresult *add_many(
 	struct meow_store *store, const struct meow_append *append, const char *token, struct meow_error *err)
 {
-	struct buffer arrays[ARRAYS];
+	struct pg_arrays arrays;
 	PGresult *result = NULL;
-	if (put_arrays(arrays, append, err)) {
+	pg_arrays_init(&arrays, append->count);
+	for (size_t i = 0; i < append->count; i++)
+		pg_arrays_put(&arrays, &append->events[i]);
+	if (pg_arrays_ok(&arrays, err)) {
 		char count[24];
 		snprintf(count, sizeof(count), "%zu", append->count);
 		struct pg_number expected = pg_put64(append->expected);
@@ -111,14 +64,12 @@ static PGresult *add_many(
 		param_string(&params, append->aggregate_type);
 		param_string(&params, append->aggregate_id);
 		pg_param_int8(&params, &expected);
-		for (int i = 0; i < ARRAYS; i++)
-			param_buffer(&params, &arrays[i]);
+		pg_arrays_param(&arrays, &params);
 		param_string(&params, token);
 		param_string(&params, count);
 		result = pg_run(store, PG_APPEND_MANY, &params, err);
 	}
-	for (int i = 0; i < ARRAYS; i++)
-		buffer_finish(&arrays[i]);
+	pg_arrays_finish(&arrays);
 	return result;
 }
 
