@@ -93,7 +93,7 @@ static void run(struct server *server, char **arguments) {
 	char line[256];
 	int ends[2], status;
 	FILE *output;
-	pid_t child;
+	pid_t child = -1;
 
 	if (pipe2(ends, O_CLOEXEC) || (child = fork()) < 0)
 		give_up("cannot run scripts/server");
