@@ -311,25 +311,37 @@ static void compare_next(struct route *route)
 		route_run(route);
 }
 
-void route_opened(struct route *route, const struct connector_memory *memory)
+// How far the store is now: the session may have been open for long.
+static void on_head(void *arg, int64_t last_position, const struct meow_error *err)
 {
+	struct route *route = arg;
 	struct fingerprint remembered;
-	struct meow_error err;
-	if (route->phase != PHASE_OPENING)
-		return;
-	route->compared_own = false;
-	if (!decide(route, memory))
-		return;
-	if (!route->decision_used && route->chosen_delivered > route->info.store.last_position) {
-		error_set(&err, MEOW_CONFIG,
-			"the store is behind its sinks: position %" PRId64 " was published, and its last position is %" PRId64,
-			route->chosen_delivered, route->info.store.last_position);
-		behind(route, &err, false);
+	struct meow_error reason;
+	if (err) {
+		route_fail(route, err, true);
 		return;
 	}
-	bool outside = memory->kind == MEMORY_HELD && memory->fingerprint && !route->decision_used;
-	if (outside && route->chosen_fingerprint && fingerprint_parse(bytes_of(route->chosen_fingerprint), &remembered))
+	route->info.store.last_position = last_position;
+	if (!route->decision_used && route->chosen_delivered > last_position) {
+		error_set(&reason, MEOW_CONFIG,
+			"the store is behind its sinks: position %" PRId64 " was published, and its last position is %" PRId64,
+			route->chosen_delivered, last_position);
+		behind(route, &reason, false);
+		return;
+	}
+	if (route->from_outside && route->chosen_fingerprint &&
+		fingerprint_parse(bytes_of(route->chosen_fingerprint), &remembered))
 		session_find(route->session, remembered.position, on_found, route);
 	else
 		compare_next(route);
+}
+
+void route_opened(struct route *route, const struct connector_memory *memory)
+{
+	if (route->phase != PHASE_OPENING)
+		return;
+	route->compared_own = false;
+	route->from_outside = memory->kind == MEMORY_HELD && memory->fingerprint && !route->decision_used;
+	if (decide(route, memory))
+		session_head(route->session, on_head, route);
 }

@@ -43,6 +43,7 @@ struct route {
 	int64_t chosen_delivered;
 	int64_t chosen_position;
 	char *executor_fingerprint; // what this executor delivered last: proves the store over a reconnect
+	bool from_outside; // chosen_fingerprint is the sink's
 	bool compared_own;
 
 	struct follow *follow;

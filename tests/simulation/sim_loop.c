@@ -1,0 +1,179 @@
+// A loop whose time is a number: what is due next runs next, at its time, and nothing waits. Due at the same time: in the
+// order in which it was asked for, as in the real one.
+#include "loop/loop_impl.h"
+#include "sim.h"
+
+#include <stdlib.h>
+
+struct due {
+	struct due *next;
+	int64_t at_us;
+	loop_fn *fn;
+	void *arg;
+	struct sim_timer *timer; // NULL: a post
+};
+
+struct sim_timer {
+	struct loop_timer base;
+	loop_fn *fn;
+	void *arg;
+	struct due *due; // NULL while it does not run
+};
+
+struct sim_loop {
+	struct loop base;
+	struct due *first;
+	int64_t now_us;
+	bool stopped;
+};
+
+static struct sim_loop *of(struct loop *loop)
+{
+	return (struct sim_loop *)loop;
+}
+
+static struct due *add(struct loop *loop, int64_t delay_us, loop_fn *fn, void *arg, struct sim_timer *timer)
+{
+	struct due *due = calloc(1, sizeof(*due));
+	if (!due)
+		abort();
+	*due = (struct due){NULL, of(loop)->now_us + (delay_us > 0 ? delay_us : 0), fn, arg, timer};
+	struct due **at = &of(loop)->first;
+	while (*at && (*at)->at_us <= due->at_us)
+		at = &(*at)->next;
+	due->next = *at;
+	*at = due;
+	return due;
+}
+
+static void drop(struct sim_loop *loop, struct due *due)
+{
+	struct due **at = &loop->first;
+	while (*at != due)
+		at = &(*at)->next;
+	*at = due->next;
+	free(due);
+}
+
+static void destroy(struct loop *loop)
+{
+	while (of(loop)->first)
+		drop(of(loop), of(loop)->first);
+	free(loop);
+}
+
+static void stop(struct loop *loop)
+{
+	of(loop)->stopped = true;
+}
+
+void sim_run_until(struct loop *loop, int64_t until_us)
+{
+	struct sim_loop *self = of(loop);
+	self->stopped = false;
+	while (self->first && !self->stopped && self->first->at_us <= until_us) {
+		struct due *due = self->first;
+		self->first = due->next;
+		self->now_us = due->at_us;
+		if (due->timer)
+			due->timer->due = NULL;
+		loop_fn *fn = due->fn;
+		void *arg = due->arg;
+		free(due);
+		fn(arg);
+	}
+	if (!self->stopped && self->now_us < until_us)
+		self->now_us = until_us;
+}
+
+static void run(struct loop *loop)
+{
+	sim_run_until(loop, INT64_MAX - 1);
+}
+
+static bool post(struct loop *loop, loop_fn *fn, void *arg)
+{
+	add(loop, 0, fn, arg, NULL);
+	return true;
+}
+
+static int64_t now_us(struct loop *loop)
+{
+	return of(loop)->now_us;
+}
+
+static int64_t wall_us(struct loop *loop)
+{
+	return of(loop)->now_us + INT64_C(1700000000000000);
+}
+
+static uint64_t chance(struct loop *loop)
+{
+	(void)loop;
+	return sim_random();
+}
+
+static int64_t longest_turn_us(struct loop *loop)
+{
+	(void)loop;
+	return 0;
+}
+
+static struct loop_timer *timer_create_(struct loop *loop, loop_fn *fn, void *arg)
+{
+	struct sim_timer *timer = calloc(1, sizeof(*timer));
+	if (!timer)
+		abort();
+	*timer = (struct sim_timer){{loop}, fn, arg, NULL};
+	return &timer->base;
+}
+
+static void timer_stop(struct loop_timer *base)
+{
+	struct sim_timer *timer = (struct sim_timer *)base;
+	if (timer->due)
+		drop(of(base->loop), timer->due);
+	timer->due = NULL;
+}
+
+static void timer_start(struct loop_timer *base, int64_t delay_us)
+{
+	struct sim_timer *timer = (struct sim_timer *)base;
+	timer_stop(base);
+	timer->due = add(base->loop, delay_us, timer->fn, timer->arg, timer);
+}
+
+static bool timer_running(const struct loop_timer *base)
+{
+	return ((const struct sim_timer *)base)->due != NULL;
+}
+
+static void timer_destroy(struct loop_timer *base)
+{
+	timer_stop(base);
+	free(base);
+}
+
+static const struct loop_impl impl = {.destroy = destroy, .run = run, .stop = stop, .post = post, .now_us = now_us,
+	.wall_us = wall_us, .random = chance, .longest_turn_us = longest_turn_us, .timer_create = timer_create_,
+	.timer_start = timer_start, .timer_stop = timer_stop, .timer_running = timer_running,
+	.timer_destroy = timer_destroy};
+
+struct loop *sim_loop_create(void)
+{
+	struct sim_loop *loop = calloc(1, sizeof(*loop));
+	if (!loop)
+		abort();
+	loop->base.impl = &impl;
+	return &loop->base;
+}
+
+void sim_after(struct loop *loop, int64_t delay_us, loop_fn *fn, void *arg)
+{
+	add(loop, delay_us, fn, arg, NULL);
+}
+
+int64_t sim_now(struct loop *loop)
+{
+	return of(loop)->now_us;
+}

@@ -1,0 +1,639 @@
+// A store with writers. A transaction draws ids, for some aggregates after it locked them and for some ids that it never
+// uses, waits, and commits or rolls back; its events become visible all at once, so ids appear in any order, with holes.
+// Until it has ended it holds the sequence. Requests take effect at some moment between question and answer; a
+// connection may break before or after that.
+#include "sim.h"
+
+#include "base/text.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define AGGREGATES 12
+#define TX_EVENTS 6
+
+struct stored {
+	struct meow_event event;
+	char id[16];
+	char data[24];
+	bool committed;
+	bool used; // false: drawn and never inserted, or rolled back
+};
+
+struct transaction {
+	struct sim_store *store;
+	struct transaction *next;
+	int64_t ids[TX_EVENTS];
+	int aggregates[TX_EVENTS];
+	size_t count;
+	uint64_t number;
+	bool holds; // has drawn an id
+};
+
+struct row {
+	bool there, paused, stop_kept, resume;
+	int64_t delivered, position, generation, epoch, error_position;
+	char *fingerprint;
+	char state[16];
+};
+
+struct sim_store {
+	struct loop *loop;
+	struct sim_store_settings settings;
+	struct stored **events; // by id - 1
+	size_t capacity;
+	int64_t last;
+	int64_t versions[AGGREGATES];
+	bool locked[AGGREGATES];
+	struct transaction *open;
+	uint64_t transactions;
+	int64_t doze_until_us;
+	struct row row;
+	struct sim_session *sessions;
+	uint64_t looks;
+	int64_t skipped; // an operator's decision
+	size_t committed;
+	const struct meow_event **sorted;
+};
+
+enum kind { OPEN, READ, HEAD, LOOK, DOZE, FIND, LOAD, SAVE };
+
+struct request {
+	struct request *next;
+	struct sim_session *session;
+	enum kind kind;
+	void *arg;
+	bool forgotten, done;
+	union {
+		session_open_fn *open;
+		session_rows_fn *rows;
+		session_head_fn *head;
+		session_look_fn *look;
+		session_done_fn *done;
+		session_event_fn *event;
+		session_checkpoint_fn *checkpoint;
+	} fn;
+	struct session_read read;
+	struct session_rows rows;
+	int64_t number;
+	struct session_holder holders[64];
+	size_t holder_count;
+	struct checkpoint save;
+	char state[16];
+	char *fingerprint;
+	bool conflict;
+};
+
+struct sim_session {
+	struct session base;
+	struct sim_session *next;
+	struct sim_store *store;
+	struct request *first;
+	loop_fn *notify;
+	void *notify_arg;
+	bool dead, destroyed, inside, scheduled;
+};
+
+// --- writers ---
+
+static struct stored *draw(struct sim_store *store)
+{
+	if ((size_t)store->last == store->capacity) {
+		store->capacity = store->capacity ? store->capacity * 2 : 256;
+		store->events = realloc(store->events, store->capacity * sizeof(*store->events));
+	}
+	struct stored *stored = calloc(1, sizeof(*stored));
+	if (!store->events || !stored)
+		abort();
+	store->events[store->last++] = stored;
+	return stored;
+}
+
+static void insert(struct sim_store *store, struct transaction *transaction, int aggregate)
+{
+	struct stored *stored = draw(store);
+	int64_t id = store->last;
+	snprintf(stored->id, sizeof(stored->id), "a%d", aggregate);
+	snprintf(stored->data, sizeof(stored->data), "{\"n\":%d}", (int)id);
+	stored->used = true;
+	stored->event = (struct meow_event){.position = id, .time_us = MEOW_NO_TIME,
+		.transaction_id = transaction->number, .aggregate_type = aggregate % 3 ? MEOW_BYTES("order") : MEOW_BYTES("other"),
+		.aggregate_id = bytes_of(stored->id), .type = MEOW_BYTES("e"), .data = bytes_of(stored->data)};
+	transaction->ids[transaction->count] = id;
+	transaction->aggregates[transaction->count++] = aggregate;
+	transaction->holds = true;
+}
+
+static void notify_later(void *arg);
+
+static void end_transaction(void *arg)
+{
+	struct transaction *transaction = arg;
+	struct sim_store *store = transaction->store;
+	bool commit = !sim_chance(store->settings.rollback_percent);
+	for (size_t i = 0; i < transaction->count; i++) {
+		struct stored *stored = store->events[transaction->ids[i] - 1];
+		int aggregate = transaction->aggregates[i];
+		store->locked[aggregate] = false;
+		stored->used = commit;
+		if (!commit)
+			continue;
+		stored->event.version = store->versions[aggregate]++;
+		stored->committed = true;
+		store->committed++;
+		if (transaction->ids[i] <= store->row.position)
+			sim_violation("event %ld commits below the checkpoint's position %ld", (long)transaction->ids[i],
+				(long)store->row.position);
+	}
+	for (struct transaction **at = &store->open; *at; at = &(*at)->next)
+		if (*at == transaction) {
+			*at = transaction->next;
+			break;
+		}
+	if (commit && store->doze_until_us > sim_now(store->loop))
+		for (struct sim_session *session = store->sessions; session; session = session->next)
+			if (session->notify)
+				sim_after(store->loop, sim_between(10, 300), notify_later, store);
+	free(transaction);
+}
+
+static void notify_later(void *arg)
+{
+	struct sim_store *store = arg;
+	for (struct sim_session *session = store->sessions; session; session = session->next)
+		if (session->notify && !session->dead && !session->destroyed) {
+			session->notify(session->notify_arg);
+			return; // one session is all there is; it may be gone now
+		}
+}
+
+static void write_events(void *arg)
+{
+	struct transaction *transaction = arg;
+	struct sim_store *store = transaction->store;
+	int wanted = (int)sim_between(1, TX_EVENTS - 1);
+	for (int i = 0; i < wanted; i++) {
+		int aggregate = (int)sim_between(0, AGGREGATES - 1);
+		bool ours = false;
+		for (size_t k = 0; k < transaction->count; k++)
+			ours |= transaction->aggregates[k] == aggregate;
+		if (store->locked[aggregate] && !ours)
+			continue; // another writer would wait here
+		store->locked[aggregate] = true;
+		insert(store, transaction, aggregate);
+	}
+	int64_t open_us = sim_chance(5) ? sim_between(50000, 900000) : sim_between(50, 4000);
+	sim_after(store->loop, open_us, end_transaction, transaction);
+}
+
+static void begin_transaction(void *arg)
+{
+	struct sim_store *store = arg;
+	if (sim_now(store->loop) >= store->settings.until_us)
+		return;
+	struct transaction *transaction = calloc(1, sizeof(*transaction));
+	if (!transaction)
+		abort();
+	*transaction = (struct transaction){.store = store, .next = store->open, .number = ++store->transactions};
+	store->open = transaction;
+	if (sim_chance(store->settings.early_percent)) { // an id long before its insert, which then draws another
+		draw(store);
+		transaction->holds = true;
+		sim_after(store->loop, sim_between(100, 30000), write_events, transaction);
+	} else {
+		write_events(transaction);
+	}
+	int64_t pause = sim_chance(3) ? sim_between(300000, 2500000) : sim_between(100, 12000);
+	sim_after(store->loop, pause, begin_transaction, store);
+}
+
+// --- what requests do, at one moment ---
+
+static bool wanted(const struct session_read *read, const struct meow_event *event)
+{
+	for (size_t i = 0; i < read->category_count; i++)
+		if (bytes_equal(event->aggregate_type, bytes_of(read->categories[i])))
+			return true;
+	return !read->categories;
+}
+
+static void do_read(struct sim_store *store, struct request *request)
+{
+	const struct session_read *read = &request->read;
+	struct session_rows *rows = &request->rows;
+	*rows = (struct session_rows){.batch = batch_create(), .contiguous_to = read->after, .last = read->after,
+		.complete = true};
+	size_t seen = 0;
+	for (int64_t id = read->after + 1; id <= store->last && id <= read->to; id++) {
+		const struct stored *stored = store->events[id - 1];
+		bool ours = stored->committed && wanted(read, &stored->event);
+		if (!stored->committed || (!ours && !read->show_dropped))
+			continue;
+		if (ours && !batch_add(rows->batch, &stored->event))
+			abort();
+		rows->dropped += !ours;
+		if (rows->contiguous_to == id - 1) {
+			rows->contiguous_to = id;
+			rows->contiguous_events = rows->batch->count;
+		}
+		rows->last = id;
+		if (++seen == read->limit_rows || rows->batch->bytes >= read->limit_bytes) {
+			rows->complete = false;
+			return;
+		}
+	}
+}
+
+static void do_holders(struct sim_store *store, struct request *request)
+{
+	for (const struct transaction *open = store->open; open; open = open->next) {
+		if (!open->holds || request->holder_count == 64)
+			continue;
+		struct session_holder *holder = &request->holders[request->holder_count++];
+		*holder = (struct session_holder){.pid = (int)open->number, .age_us = -1};
+		snprintf(holder->id, sizeof(holder->id), "%d/%d", (int)(open->number % 7), (int)open->number);
+	}
+	if (request->holder_count == 64)
+		abort(); // the world was meant to be smaller
+	store->looks++;
+}
+
+static void check_checkpoint(const struct sim_store *store, const struct checkpoint *save);
+
+static void do_save(struct sim_store *store, struct request *request)
+{
+	struct row *row = &store->row;
+	const struct checkpoint *save = &request->save;
+	if (row->there && (row->epoch != save->epoch || row->generation != save->generation)) {
+		request->conflict = true;
+		return;
+	}
+	check_checkpoint(store, save);
+	row->there = true;
+	row->delivered = save->delivered;
+	row->position = save->position;
+	row->error_position = save->error_position;
+	row->stop_kept |= save->keep_stop;
+	row->resume &= !save->decision_used;
+	free(row->fingerprint);
+	row->fingerprint = request->fingerprint;
+	request->fingerprint = NULL;
+	if (save->state)
+		snprintf(row->state, sizeof(row->state), "%s", request->state);
+}
+
+// A checkpoint may stand only where everything at or below it that was for the route is in the sink.
+static void check_checkpoint(const struct sim_store *store, const struct checkpoint *save)
+{
+	for (int64_t id = 1; id <= save->position && id <= store->last; id++) {
+		const struct stored *stored = store->events[id - 1];
+		if (stored->committed && !sim_sink_has(id) && id != store->skipped && sim_sink_wants(&stored->event))
+			sim_violation("the checkpoint stands at %ld, and %ld is not in the sink", (long)save->position, (long)id);
+	}
+	for (const struct transaction *open = store->open; open; open = open->next)
+		for (size_t i = 0; i < open->count; i++)
+			if (open->ids[i] <= save->position)
+				sim_violation("the checkpoint stands at %ld, and %ld may still commit", (long)save->position,
+					(long)open->ids[i]);
+}
+
+static void take_effect(struct sim_store *store, struct request *request)
+{
+	if (request->kind == READ)
+		do_read(store, request);
+	else if (request->kind == HEAD)
+		request->number = store->last;
+	else if (request->kind == LOOK)
+		request->number = store->last; // the holders come later, in a snapshot of their own
+	else if (request->kind == DOZE)
+		store->doze_until_us = sim_now(store->loop) + 2000000;
+	else if (request->kind == SAVE)
+		do_save(store, request);
+}
+
+// --- answers ---
+
+static void answer(struct request *request, const struct meow_error *err)
+{
+	struct sim_store *store = request->session->store;
+	struct session_info info = {.store.last_position = store->last, .store.system_identifier = 1, .store.timeline = 1};
+	strcpy(info.store.store_id, "00000000-0000-4000-8000-000000000001");
+	struct row *row = &store->row;
+	switch (request->kind) {
+	case OPEN:
+		request->fn.open(request->arg, err ? NULL : &info, err);
+		return;
+	case READ: {
+		struct session_rows rows = request->rows;
+		request->rows.batch = err ? request->rows.batch : NULL;
+		request->fn.rows(request->arg, err ? NULL : &rows, err);
+		return;
+	}
+	case HEAD:
+		request->fn.head(request->arg, request->number, err);
+		return;
+	case LOOK: {
+		struct session_look look = {request->number, request->holders, request->holder_count};
+		request->fn.look(request->arg, err ? NULL : &look, err);
+		return;
+	}
+	case DOZE:
+		request->fn.done(request->arg, err);
+		return;
+	case FIND: {
+		int64_t id = request->number;
+		bool there = id >= 1 && id <= store->last && store->events[id - 1]->committed;
+		request->fn.event(request->arg, err || !there ? NULL : &store->events[id - 1]->event, err);
+		return;
+	}
+	case LOAD: {
+		struct checkpoint loaded = {.subscription = "sim", .delivered = row->delivered, .position = row->position,
+			.fingerprint = row->fingerprint, .state = row->there ? row->state : NULL, .stop_kept = row->stop_kept,
+			.resume_from_store = row->resume, .error_position = row->error_position};
+		request->fn.checkpoint(request->arg, err ? NULL : &loaded, err);
+		return;
+	}
+	case SAVE: {
+		struct meow_error conflict;
+		error_set(&conflict, MEOW_CONFLICT, "another's");
+		request->fn.done(request->arg, err ? err : request->conflict ? &conflict : NULL);
+		return;
+	}
+	}
+}
+
+static void free_request(struct request *request)
+{
+	batch_destroy(request->rows.batch);
+	free(request->fingerprint);
+	free(request);
+}
+
+static void pop_and_answer(struct sim_session *session, const struct meow_error *err)
+{
+	struct request *request = session->first;
+	session->first = request->next;
+	session->inside = true;
+	if (!request->forgotten)
+		answer(request, err);
+	session->inside = false;
+	free_request(request);
+}
+
+static void free_session(struct sim_session *session)
+{
+	for (struct sim_session **at = &session->store->sessions; *at; at = &(*at)->next)
+		if (*at == session) {
+			*at = session->next;
+			break;
+		}
+	while (session->first) {
+		struct request *request = session->first;
+		session->first = request->next;
+		free_request(request);
+	}
+	free(session);
+}
+
+static void work(void *arg);
+
+static void schedule(struct sim_session *session)
+{
+	if (session->scheduled || !session->first)
+		return;
+	session->scheduled = true;
+	sim_after(session->store->loop, sim_between(20, 400), work, session);
+}
+
+static void work(void *arg)
+{
+	struct sim_session *session = arg;
+	session->scheduled = false;
+	if (session->destroyed) {
+		free_session(session);
+		return;
+	}
+	struct request *request = session->first;
+	if (!session->dead && sim_chance(session->store->settings.lost_percent)) {
+		if (sim_chance(50) && !request->done)
+			take_effect(session->store, request); // it was done, and the answer is lost
+		session->dead = true;
+	}
+	if (session->dead) {
+		struct meow_error err;
+		error_set(&err, MEOW_UNAVAILABLE, "the connection was lost");
+		while (session->first && !session->destroyed)
+			pop_and_answer(session, &err);
+	} else if (!request->done) {
+		take_effect(session->store, request);
+		request->done = true; // the answer, or a look's second statement, is a moment later
+	} else {
+		if (request->kind == LOOK)
+			do_holders(session->store, request);
+		pop_and_answer(session, NULL);
+	}
+	if (session->destroyed)
+		free_session(session);
+	else
+		schedule(session);
+}
+
+// --- the calls ---
+
+static struct request *enqueue(struct session *base, enum kind kind, void *arg)
+{
+	struct sim_session *session = (struct sim_session *)base;
+	struct request *request = calloc(1, sizeof(*request));
+	if (!request)
+		abort();
+	request->session = session;
+	request->kind = kind;
+	request->arg = arg;
+	struct request **at = &session->first;
+	while (*at)
+		at = &(*at)->next;
+	*at = request;
+	schedule(session);
+	return request;
+}
+
+static void call_open(struct session *base, session_open_fn *fn, void *arg)
+{
+	enqueue(base, OPEN, arg)->fn.open = fn;
+}
+
+static void call_read(struct session *base, const struct session_read *read, session_rows_fn *fn, void *arg)
+{
+	struct request *request = enqueue(base, READ, arg);
+	request->read = *read;
+	request->fn.rows = fn;
+}
+
+static void call_head(struct session *base, session_head_fn *fn, void *arg)
+{
+	enqueue(base, HEAD, arg)->fn.head = fn;
+}
+
+static void call_look(struct session *base, session_look_fn *fn, void *arg)
+{
+	enqueue(base, LOOK, arg)->fn.look = fn;
+}
+
+static void call_doze(struct session *base, session_done_fn *fn, void *arg)
+{
+	enqueue(base, DOZE, arg)->fn.done = fn;
+}
+
+static void call_find(struct session *base, int64_t position, session_event_fn *fn, void *arg)
+{
+	struct request *request = enqueue(base, FIND, arg);
+	request->number = position;
+	request->fn.event = fn;
+}
+
+static void call_load(struct session *base, const char *subscription, int layout, int partition,
+	session_checkpoint_fn *fn, void *arg)
+{
+	(void)subscription;
+	(void)layout;
+	(void)partition;
+	enqueue(base, LOAD, arg)->fn.checkpoint = fn;
+}
+
+static void call_save(struct session *base, const struct checkpoint *checkpoint, session_done_fn *fn, void *arg)
+{
+	struct request *request = enqueue(base, SAVE, arg);
+	request->save = *checkpoint;
+	request->fingerprint = checkpoint->fingerprint ? strdup(checkpoint->fingerprint) : NULL;
+	if (checkpoint->state)
+		snprintf(request->state, sizeof(request->state), "%s", checkpoint->state);
+	request->fn.done = fn;
+}
+
+static void call_forget(struct session *base, void *arg)
+{
+	for (struct request *request = ((struct sim_session *)base)->first; request; request = request->next)
+		request->forgotten |= request->arg == arg;
+}
+
+static void call_on_notify(struct session *base, loop_fn *fn, void *arg)
+{
+	struct sim_session *session = (struct sim_session *)base;
+	session->notify = fn;
+	session->notify_arg = arg;
+}
+
+static void call_destroy(struct session *base)
+{
+	struct sim_session *session = (struct sim_session *)base;
+	session->notify = NULL;
+	session->destroyed = true;
+	if (!session->inside && !session->scheduled)
+		free_session(session);
+}
+
+static const struct session_impl impl = {.destroy = call_destroy, .open = call_open, .forget = call_forget,
+	.on_notify = call_on_notify, .read = call_read, .head = call_head, .look = call_look, .doze = call_doze,
+	.find = call_find, .checkpoint_load = call_load, .checkpoint_save = call_save};
+
+static struct session *create_session(void *arg, struct loop *loop, struct meow_error *err)
+{
+	struct sim_store *store = arg;
+	struct sim_session *session = calloc(1, sizeof(*session));
+	(void)loop;
+	(void)err;
+	if (!session)
+		abort();
+	*session = (struct sim_session){.base.impl = &impl, .next = store->sessions, .store = store};
+	store->sessions = session;
+	return &session->base;
+}
+
+struct session_source sim_store_source(struct sim_store *store)
+{
+	return (struct session_source){create_session, store};
+}
+
+// --- the store itself ---
+
+struct sim_store *sim_store_create(struct loop *loop, const struct sim_store_settings *settings)
+{
+	struct sim_store *store = calloc(1, sizeof(*store));
+	if (!store)
+		abort();
+	store->loop = loop;
+	store->settings = *settings;
+	for (int i = 0; i < settings->writers; i++)
+		sim_after(loop, sim_between(0, 50000), begin_transaction, store);
+	return store;
+}
+
+void sim_store_destroy(struct sim_store *store)
+{
+	while (store->sessions)
+		free_session(store->sessions);
+	while (store->open) {
+		struct transaction *next = store->open->next;
+		free(store->open);
+		store->open = next;
+	}
+	for (int64_t i = 0; i < store->last; i++)
+		free(store->events[i]);
+	free(store->events);
+	free(store->sorted);
+	free(store->row.fingerprint);
+	free(store);
+}
+
+void sim_store_calm(struct sim_store *store)
+{
+	store->settings.lost_percent = 0;
+}
+
+size_t sim_store_count(const struct sim_store *store)
+{
+	return store->committed;
+}
+
+const struct meow_event *sim_store_event(const struct sim_store *store, size_t index)
+{
+	for (int64_t id = 1; id <= store->last; id++)
+		if (store->events[id - 1]->committed && index-- == 0)
+			return &store->events[id - 1]->event;
+	return NULL;
+}
+
+int64_t sim_store_position(const struct sim_store *store)
+{
+	return store->row.position;
+}
+
+int64_t sim_store_head(const struct sim_store *store)
+{
+	return store->last;
+}
+
+int64_t sim_store_error_position(const struct sim_store *store)
+{
+	return store->row.error_position;
+}
+
+const char *sim_store_state(const struct sim_store *store)
+{
+	return store->row.state;
+}
+
+void sim_store_skip(struct sim_store *store, int64_t position)
+{
+	store->row.delivered = store->row.position = store->skipped = position;
+	store->row.resume = true;
+	store->row.stop_kept = false;
+	free(store->row.fingerprint);
+	store->row.fingerprint = NULL;
+}
+
+uint64_t sim_store_looks(const struct sim_store *store)
+{
+	return store->looks;
+}
