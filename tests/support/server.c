@@ -32,17 +32,20 @@ static struct server *servers;
 static char scratch[64];
 static pid_t owner; // a child that a test forks must not clean up on its way out
 
-static void give_up(const char *what) {
+static void give_up(const char *what)
+{
 	fprintf(stderr, "tests/support: %s\n", what);
 	exit(1);
 }
 
-static int remove_entry(const char *path, const struct stat *status, int kind, struct FTW *place) {
+static int remove_entry(const char *path, const struct stat *status, int kind, struct FTW *place)
+{
 	(void)status, (void)kind, (void)place;
 	return remove(path);
 }
 
-static void clean_up(void) {
+static void clean_up(void)
+{
 	if (getpid() != owner)
 		return;
 	while (servers)
@@ -50,7 +53,8 @@ static void clean_up(void) {
 	nftw(scratch, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
 }
 
-const char *scratch_folder(void) {
+const char *scratch_folder(void)
+{
 	if (!scratch[0]) {
 		strcpy(scratch, "/tmp/meowmx-test-XXXXXX");
 		if (!mkdtemp(scratch) || chmod(scratch, 0755))
@@ -61,7 +65,8 @@ const char *scratch_folder(void) {
 	return scratch;
 }
 
-static bool read_line(struct server *server, const char *line) {
+static bool read_line(struct server *server, const char *line)
+{
 	char url[sizeof(server->url)];
 	unsigned port;
 	int pid;
@@ -77,7 +82,8 @@ static bool read_line(struct server *server, const char *line) {
 	return true;
 }
 
-static void run_child(char **arguments, int output) {
+static void run_child(char **arguments, int output)
+{
 	char parent[16];
 
 	snprintf(parent, sizeof(parent), "%d", (int)getppid());
@@ -89,7 +95,8 @@ static void run_child(char **arguments, int output) {
 }
 
 // Runs the script and takes over what it prints about the server.
-static void run(struct server *server, char **arguments) {
+static void run(struct server *server, char **arguments)
+{
 	char line[256];
 	int ends[2], status;
 	FILE *output;
@@ -118,7 +125,8 @@ static void run(struct server *server, char **arguments) {
 	}
 }
 
-static void run_verb(struct server *server, const char *verb) {
+static void run_verb(struct server *server, const char *verb)
+{
 	char script[] = SERVER_SCRIPT, word[16];
 	char *arguments[] = {script, word, server->folder, NULL};
 
@@ -126,7 +134,8 @@ static void run_verb(struct server *server, const char *verb) {
 	run(server, arguments);
 }
 
-struct server *server_start(const char *kind, ...) {
+struct server *server_start(const char *kind, ...)
+{
 	static unsigned count;
 	struct server *server = calloc(1, sizeof(*server));
 	char script[] = SERVER_SCRIPT, verb[] = "start", word[32];
@@ -154,31 +163,38 @@ struct server *server_start(const char *kind, ...) {
 	return server;
 }
 
-const char *server_url(const struct server *server) {
+const char *server_url(const struct server *server)
+{
 	return server->url;
 }
 
-uint16_t server_port(const struct server *server) {
+uint16_t server_port(const struct server *server)
+{
 	return server->port;
 }
 
-pid_t server_pid(const struct server *server) {
+pid_t server_pid(const struct server *server)
+{
 	return server->pid;
 }
 
-void server_stop(struct server *server) {
+void server_stop(struct server *server)
+{
 	run_verb(server, "stop");
 }
 
-void server_kill(struct server *server) {
+void server_kill(struct server *server)
+{
 	run_verb(server, "kill");
 }
 
-void server_again(struct server *server) {
+void server_again(struct server *server)
+{
 	run_verb(server, "again");
 }
 
-void server_destroy(struct server *server) {
+void server_destroy(struct server *server)
+{
 	struct server **link = &servers;
 
 	if (!server)
@@ -192,7 +208,8 @@ void server_destroy(struct server *server) {
 }
 
 // Below the range from which the kernel takes ports for outgoing connections, so that it stays free for a while.
-uint16_t free_port(void) {
+uint16_t free_port(void)
+{
 	struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
 
 	for (int attempt = 0; attempt < 1000; attempt++) {

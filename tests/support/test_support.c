@@ -16,7 +16,8 @@
 
 #include "support/server.h"
 
-static bool listens(uint16_t port) {
+static bool listens(uint16_t port)
+{
 	struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}, .sin_port = htons(port)};
 	int probe = socket(AF_INET, SOCK_STREAM, 0);
 	bool answer;
@@ -27,7 +28,8 @@ static bool listens(uint16_t port) {
 	return answer;
 }
 
-static void ends_and_starts_again_on_its_port(void **state) {
+static void ends_and_starts_again_on_its_port(void **state)
+{
 	struct server *server = server_start("redis", "maxmemory=50mb", NULL);
 	uint16_t port = server_port(server);
 
@@ -48,7 +50,8 @@ static void ends_and_starts_again_on_its_port(void **state) {
 }
 
 // A test that crashes: its server must go by itself.
-static void goes_with_a_crashed_test(void **state) {
+static void goes_with_a_crashed_test(void **state)
+{
 	uint16_t port = 0;
 	int ends[2], status;
 	pid_t child;
@@ -72,13 +75,15 @@ static void goes_with_a_crashed_test(void **state) {
 	close(ends[1]);
 }
 
-static void a_free_port_is_free(void **state) {
+static void a_free_port_is_free(void **state)
+{
 	(void)state;
 	assert_false(listens(free_port()));
 	assert_int_not_equal(free_port(), 0);
 }
 
-int main(void) {
+int main(void)
+{
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(ends_and_starts_again_on_its_port),
 		cmocka_unit_test(goes_with_a_crashed_test),
