@@ -166,11 +166,12 @@ static bool begins_like_ours(struct scan *scan, struct meow_error *err)
 		"move it away, or give the route another path", scan->path);
 }
 
-// *ret_start is where the lines begin that must be read again, and *ret_last the line before them.
+// *ret_start is where the lines begin that must be read again, and *ret_last the line before them: the last one that is
+// at or before `delivered` and rises itself.
 static bool find_start(struct scan *scan, struct place delivered, off_t *ret_start, bool *ret_any,
 	struct place *ret_last, struct meow_error *err)
 {
-	off_t end;
+	off_t end, anchor = 0; // anchor: behind the candidate, whose place is *ret_last while *ret_any
 	*ret_start = 0;
 	*ret_any = false;
 	if (!previous_break(scan, scan->size, &end, err))
@@ -181,14 +182,17 @@ static bool find_start(struct scan *scan, struct place delivered, off_t *ret_sta
 		bool ours;
 		if (!previous_break(scan, end, &stop, err) || !look_at_edges(scan, stop + 1, end, &place, &ours, err))
 			return false;
-		if (ours && !before(delivered, place)) {
-			*ret_start = end + 1;
-			*ret_any = true;
+		if (*ret_any && (!ours || before(place, *ret_last)))
+			break;
+		*ret_any = ours && !before(delivered, place);
+		if (*ret_any) {
+			anchor = end + 1;
 			*ret_last = place;
-			return true;
 		}
 		end = stop;
 	}
+	if (*ret_any)
+		*ret_start = anchor;
 	return true;
 }
 
