@@ -18,7 +18,7 @@ static void opened(void *arg, const struct connector_memory *memory)
 	told(relay);
 	assert_false(relay->opened || relay->failed || relay->refused);
 	relay->opened = true;
-	relay->memory_kind = memory->kind;
+	relay->memory_kind = (int)memory->kind;
 	relay->memory_delivered = memory->kind == MEMORY_HELD ? memory->delivered : 0;
 }
 
