@@ -1,0 +1,91 @@
+// bare_kafka PGURL BROKERS TOPIC: the bare loop into Kafka, idempotent, four headers a message. Prints events and seconds.
+#include "bare.h"
+
+#include <librdkafka/rdkafka.h>
+#include <stdio.h>
+#include <string.h>
+
+struct pipe {
+	rd_kafka_t *kafka;
+	rd_kafka_topic_t *topic;
+	int64_t acknowledged;
+};
+
+static void on_report(rd_kafka_t *kafka, const rd_kafka_message_t *message, void *arg)
+{
+	(void)kafka;
+	if (message->err)
+		bare_fail("delivery", rd_kafka_err2str(message->err));
+	((struct pipe *)arg)->acknowledged++;
+}
+
+static void add(rd_kafka_headers_t *headers, const char *name, const char *value, size_t size)
+{
+	rd_kafka_header_add(headers, name, -1, value, (ssize_t)size);
+}
+
+static void publish(void *arg, const PGresult *page)
+{
+	struct pipe *pipe = arg;
+	for (int row = 0; row < PQntuples(page); row++) {
+		char position[24], version[16];
+		int position_size = snprintf(position, sizeof(position), "%lld", (long long)bare_id(page, row));
+		int version_size = snprintf(version, sizeof(version), "%d", (int)bare_version(page, row));
+		rd_kafka_headers_t *headers = rd_kafka_headers_new(4);
+		add(headers, "meowmx-position", position, (size_t)position_size);
+		add(headers, "meowmx-version", version, (size_t)version_size);
+		add(headers, "meowmx-event-type", PQgetvalue(page, row, BARE_EVENT),
+			(size_t)PQgetlength(page, row, BARE_EVENT));
+		add(headers, "meowmx-aggregate-type", PQgetvalue(page, row, BARE_TYPE),
+			(size_t)PQgetlength(page, row, BARE_TYPE));
+		for (;;) {
+			rd_kafka_resp_err_t code = rd_kafka_producev(pipe->kafka, RD_KAFKA_V_RKT(pipe->topic),
+				RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY),
+				RD_KAFKA_V_KEY(PQgetvalue(page, row, BARE_AGGREGATE), (size_t)PQgetlength(page, row, BARE_AGGREGATE)),
+				RD_KAFKA_V_VALUE(PQgetvalue(page, row, BARE_DATA), (size_t)PQgetlength(page, row, BARE_DATA)),
+				RD_KAFKA_V_HEADERS(headers), RD_KAFKA_V_END);
+			if (!code)
+				break;
+			if (code != RD_KAFKA_RESP_ERR__QUEUE_FULL)
+				bare_fail("produce", rd_kafka_err2str(code));
+			rd_kafka_poll(pipe->kafka, 10);
+		}
+	}
+	rd_kafka_poll(pipe->kafka, 0);
+}
+
+static void set(rd_kafka_conf_t *conf, const char *name, const char *value)
+{
+	char why[256];
+	if (rd_kafka_conf_set(conf, name, value, why, sizeof(why)) != RD_KAFKA_CONF_OK)
+		bare_fail(name, why);
+}
+
+int main(int argc, char **argv)
+{
+	if (argc != 4)
+		bare_fail("usage", "bare_kafka PGURL BROKERS TOPIC");
+	char why[256];
+	struct pipe pipe = {0};
+	rd_kafka_conf_t *conf = rd_kafka_conf_new();
+	set(conf, "bootstrap.servers", argv[2]);
+	set(conf, "enable.idempotence", "true");
+	set(conf, "partitioner", "murmur2_random");
+	set(conf, "linger.ms", "5");
+	set(conf, "queue.buffering.max.messages", "100000");
+	rd_kafka_conf_set_dr_msg_cb(conf, on_report);
+	rd_kafka_conf_set_opaque(conf, &pipe);
+	pipe.kafka = rd_kafka_new(RD_KAFKA_PRODUCER, conf, why, sizeof(why));
+	if (!pipe.kafka)
+		bare_fail("producer", why);
+	pipe.topic = rd_kafka_topic_new(pipe.kafka, argv[3], NULL);
+	double began = bare_seconds();
+	int64_t total = bare_read(argv[1], publish, &pipe);
+	rd_kafka_flush(pipe.kafka, 60000);
+	if (pipe.acknowledged != total)
+		bare_fail("flush", "not all were acknowledged");
+	printf("%lld %.3f\n", (long long)total, bare_seconds() - began);
+	rd_kafka_topic_destroy(pipe.topic);
+	rd_kafka_destroy(pipe.kafka);
+	return 0;
+}
