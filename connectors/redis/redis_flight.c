@@ -29,6 +29,7 @@ enum reading { READ_WATCH, READ_POSITION, READ_EPOCH, READ_STREAMS, READ_MULTI, 
 
 struct flight {
 	struct batch *batch;
+	uint64_t number;       // from 1
 	enum writing writing;
 	enum reading reading;
 	bool approved;         // the reads were as they should be
@@ -84,7 +85,7 @@ static bool add_use(struct flight *flight, struct stream *stream, int64_t first)
 		flight->uses = uses;
 		flight->use_capacity = capacity;
 	}
-	stream->flight = flight;
+	stream->flight = flight->number;
 	stream->index = flight->use_count;
 	stream->uses++;
 	flight->uses[flight->use_count++] = (struct use){stream, first, !stream->known};
@@ -102,7 +103,7 @@ static bool plan(struct redis *redis, struct flight *flight)
 	for (size_t i = 0; i < batch->count; i++) {
 		const struct meow_event *event = &batch->events[i];
 		struct stream *stream = redis_stream_of(redis, event);
-		if (stream == NULL || (stream->flight != flight && !add_use(flight, stream, event->position)))
+		if (stream == NULL || (stream->flight != flight->number && !add_use(flight, stream, event->position)))
 			return false;
 		flight->use_of[i] = stream->index;
 		proof_add_entry(&flight->proof, stream->index, event->position);
@@ -335,6 +336,7 @@ void redis_flight_add(struct redis *redis, struct batch *batch)
 		return;
 	}
 	flight->batch = batch;
+	flight->number = ++redis->flights;
 	proof_writer_init(&flight->proof);
 	*redis->flights_end = flight;
 	redis->flights_end = &flight->next;

@@ -54,6 +54,7 @@ struct redis {
 
 	struct flight *reading, **flights_end; // lent batches, oldest first
 	struct flight *writing;                // the first of them that is not sent whole; NULL if there is none
+	uint64_t flights;                      // so far
 	struct buffer name, scratch;
 };
 

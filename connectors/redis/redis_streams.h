@@ -11,8 +11,8 @@ struct stream {
 	size_t head_count;   // how many arguments these are
 	bool known;          // `last` is right
 	int64_t last;        // no entry of the stream is above this
-	const void *flight;  // which flight saw it last, and
-	size_t index;        // its number there
+	uint64_t flight;     // the number of the flight that saw it last, and
+	size_t index;        // its own number there
 	size_t uses;         // by flights
 	uint64_t hash;
 	struct stream *next; // of the same bucket
