@@ -67,16 +67,14 @@ static bool read_file(const char *path, struct buffer *out, struct meow_error *e
 	return buffer_ok(out, err);
 }
 
-// The file to read, NULL for none. *ret_named: somebody asked for this one.
-static const char *choose_file(const struct config_request *request, bool *ret_named)
+// The file to read, NULL for none.
+static const char *choose_file(const struct config_request *request)
 {
 	const char *variable = getenv("MEOWMX_CONFIG");
-	*ret_named = true;
 	if (request->file != NULL)
 		return request->file;
 	if (variable != NULL && *variable != '\0')
 		return variable;
-	*ret_named = false;
 	static const char *const places[] = {"meowmx.yaml", "/etc/meowmx/meowmx.yaml"};
 	for (size_t i = 0; i < sizeof(places) / sizeof(*places); i++)
 		if (access(places[i], F_OK) == 0)
@@ -118,8 +116,9 @@ static void read_root(struct loader *loader, const struct yaml_node *root)
 
 static void read_configuration(struct loader *loader)
 {
-	bool named;
-	const char *file = choose_file(loader->request, &named);
+	if (loader->request->no_file)
+		return;
+	const char *file = choose_file(loader->request);
 	if (file == NULL) {
 		if (!loader->request->file_optional)
 			problem_add(&loader->problems, MEOW_MISSING, NULL, "no configuration: neither -c FILE nor MEOWMX_CONFIG is given, "

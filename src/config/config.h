@@ -74,6 +74,7 @@ struct config_override {
 struct config_request {
 	const char *file; // -c, NULL: MEOWMX_CONFIG, ./meowmx.yaml, /etc/meowmx/meowmx.yaml, or no file at all
 	bool file_optional; // no file is fine
+	bool no_file;       // read none at all
 	const struct config_override *overrides;
 	size_t override_count;
 	const struct config_connector *connectors;

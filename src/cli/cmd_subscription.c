@@ -1,0 +1,196 @@
+// cmd_subscription.c: `subscription list|show|resume|skip`.
+#include "cli/cli.h"
+
+#include "base/text.h"
+#include "cli/subscription.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+static const char *state_of(const struct store_subscription *subscription)
+{
+	return subscription->checkpoint.state == NULL ? "UNASSIGNED" : subscription->checkpoint.state;
+}
+
+static void put_text(struct buffer *out, const char *key, const char *text)
+{
+	if (text == NULL)
+		return;
+	buffer_printf(out, ",\"%s\":", key);
+	buffer_put_json(out, bytes_of(text));
+}
+
+static void put_number(struct buffer *out, const char *key, int64_t number)
+{
+	buffer_printf(out, ",\"%s\":%lld", key, (long long)number);
+}
+
+static void put_time(struct buffer *out, const char *key, int64_t time_us)
+{
+	if (time_us == MEOW_NO_TIME)
+		return;
+	char text[TEXT_TIME_SIZE];
+	text_time(time_us, text);
+	put_text(out, key, text);
+}
+
+void subscription_json(struct buffer *out, const struct store_subscription *subscription)
+{
+	const struct checkpoint *checkpoint = &subscription->checkpoint;
+	buffer_put_text(out, "{\"subscription\":");
+	buffer_put_json(out, bytes_of(checkpoint->subscription));
+	put_number(out, "layout", checkpoint->layout);
+	put_number(out, "partition", checkpoint->partition);
+	put_text(out, "state", state_of(subscription));
+	put_time(out, "since", subscription->since_us);
+	put_number(out, "position", checkpoint->position);
+	put_number(out, "delivered", checkpoint->delivered);
+	put_number(out, "generation", checkpoint->generation);
+	put_number(out, "epoch", checkpoint->epoch);
+	put_number(out, "lag_events", subscription->lag_events);
+	if (subscription->lag_us >= 0)
+		buffer_printf(out, ",\"lag_seconds\":%.3f", (double)subscription->lag_us / 1e6);
+	put_time(out, "progressed_at", subscription->progressed_at_us);
+	put_text(out, "reason", checkpoint->reason);
+	put_text(out, "error_class", checkpoint->error_class);
+	if (checkpoint->error_position > 0)
+		put_number(out, "error_position", checkpoint->error_position);
+	buffer_printf(out, ",\"paused\":%s,\"stop_kept\":%s}", checkpoint->paused ? "true" : "false",
+		checkpoint->stop_kept ? "true" : "false");
+}
+
+// How long ago, by this machine's clock: for people only.
+static const char *ago(int64_t time_us, char text[CLI_DURATION_SIZE])
+{
+	struct timespec now;
+	clock_gettime(CLOCK_REALTIME, &now);
+	int64_t age = (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000 - time_us;
+	if (time_us == MEOW_NO_TIME)
+		return "never";
+	return cli_duration(age < 0 ? 0 : age, text);
+}
+
+void subscription_table(struct buffer *out, const struct store_subscriptions *list)
+{
+	buffer_printf(out, "%-24s %-12s %12s %12s %12s %10s  %s\n", "SUBSCRIPTION", "STATE", "POSITION", "DELIVERED", "LAG EVENTS",
+		"LAG", "PROGRESS AGO");
+	for (size_t i = 0; i < list->count; i++) {
+		const struct store_subscription *item = &list->items[i];
+		char lag[CLI_DURATION_SIZE], progress[CLI_DURATION_SIZE];
+		buffer_printf(out, "%-24s %-12s %12lld %12lld %12lld %10s  %s\n", item->checkpoint.subscription, state_of(item),
+			(long long)item->checkpoint.position, (long long)item->checkpoint.delivered, (long long)item->lag_events,
+			item->lag_us < 0 ? "?" : cli_duration(item->lag_us, lag), ago(item->progressed_at_us, progress));
+		if (item->checkpoint.reason != NULL)
+			buffer_printf(out, "    %s\n", item->checkpoint.reason);
+	}
+}
+
+// Finds the subscriptions (name NULL: all). Says what is wrong; then *ret_status is the exit status.
+static bool find(const struct invocation *invocation, struct meow_store *store, const char *name,
+	struct store_subscriptions *list, int *ret_status)
+{
+	struct meow_error err;
+	if (!store_subscriptions(store, name, list, &err)) {
+		*ret_status = cli_fail(invocation, &err);
+		return false;
+	}
+	if (name == NULL || list->count > 0)
+		return true;
+	store_subscriptions_free(list);
+	error_set(&err, MEOW_MISSING, "there is no subscription \"%s\"; see `meowmx subscription list`", name);
+	*ret_status = cli_fail(invocation, &err);
+	return false;
+}
+
+static int print_list(const struct invocation *invocation, const char *name)
+{
+	int status;
+	struct meow_store *store = cli_open_store(invocation, &status);
+	if (store == NULL)
+		return status;
+	struct store_subscriptions list;
+	if (find(invocation, store, name, &list, &status)) {
+		struct buffer out;
+		buffer_init(&out);
+		for (size_t i = 0; invocation->options[OPTION_JSON] != NULL && i < list.count; i++) {
+			subscription_json(&out, &list.items[i]);
+			buffer_put_char(&out, '\n');
+		}
+		if (invocation->options[OPTION_JSON] == NULL && list.count > 0)
+			subscription_table(&out, &list);
+		if (invocation->options[OPTION_JSON] == NULL && list.count == 0)
+			cli_say("no subscriptions yet: a route becomes one when its relay starts");
+		store_subscriptions_free(&list);
+		status = cli_finish_output(invocation, &out);
+	}
+	meow_store_close(store);
+	return status;
+}
+
+int run_subscription_list(const struct invocation *invocation)
+{
+	return print_list(invocation, NULL);
+}
+
+int run_subscription_show(const struct invocation *invocation)
+{
+	return print_list(invocation, invocation->words[0]);
+}
+
+// Shows where it stands and what would be done, and asks. position 0: a resume.
+static bool decide(const struct invocation *invocation, struct meow_store *store, int64_t position, int *ret_status)
+{
+	struct store_subscriptions list;
+	if (!find(invocation, store, invocation->words[0], &list, ret_status))
+		return false;
+	const struct store_subscription *item = &list.items[0];
+	char plan[MEOW_ERROR_TEXT_SIZE];
+	cli_say("%s is %s at position %lld, delivered %lld%s%s", item->checkpoint.subscription, state_of(item),
+		(long long)item->checkpoint.position, (long long)item->checkpoint.delivered,
+		item->checkpoint.reason == NULL ? "" : ": ", item->checkpoint.reason == NULL ? "" : item->checkpoint.reason);
+	if (position > 0)
+		snprintf(plan, sizeof(plan), "Step over the event at position %lld, which the sink will never get?",
+			(long long)position);
+	else
+		snprintf(plan, sizeof(plan), "Let it go on behind event %lld, as the store says?", (long long)item->checkpoint.delivered);
+	store_subscriptions_free(&list);
+	if (invocation->options[OPTION_DRY_RUN] != NULL) {
+		cli_say("%s (dry run: nothing was done)", plan);
+		*ret_status = 0;
+		return false;
+	}
+	return cli_confirmed(invocation, plan, ret_status);
+}
+
+static int move(const struct invocation *invocation, int64_t position)
+{
+	int status;
+	struct meow_store *store = cli_open_store(invocation, &status);
+	if (store == NULL)
+		return status;
+	const char *name = invocation->words[0];
+	if (decide(invocation, store, position, &status)) {
+		struct meow_error err;
+		bool good = position > 0 ? store_subscription_skip(store, name, position, &err)
+								 : store_subscription_resume(store, name, &err);
+		status = good ? 0 : cli_fail(invocation, &err);
+		if (good)
+			cli_say("done; a relay that runs sees it within a second or two");
+	}
+	meow_store_close(store);
+	return status;
+}
+
+int run_subscription_resume(const struct invocation *invocation)
+{
+	return move(invocation, 0);
+}
+
+int run_subscription_skip(const struct invocation *invocation)
+{
+	int64_t position;
+	if (!text_to_int64(bytes_of(invocation->words[1]), &position) || position < 1)
+		return command_misused(invocation, "POSITION must be that of the event, not \"%s\"", invocation->words[1]);
+	return move(invocation, position);
+}
