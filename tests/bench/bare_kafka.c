@@ -38,16 +38,18 @@ static void publish(void *arg, const PGresult *page)
 			(size_t)PQgetlength(page, row, BARE_EVENT));
 		add(headers, "meowmx-aggregate-type", PQgetvalue(page, row, BARE_TYPE),
 			(size_t)PQgetlength(page, row, BARE_TYPE));
-		for (;;) {
-			rd_kafka_resp_err_t code = rd_kafka_producev(pipe->kafka, RD_KAFKA_V_RKT(pipe->topic),
-				RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY),
-				RD_KAFKA_V_KEY(PQgetvalue(page, row, BARE_AGGREGATE), (size_t)PQgetlength(page, row, BARE_AGGREGATE)),
-				RD_KAFKA_V_VALUE(PQgetvalue(page, row, BARE_DATA), (size_t)PQgetlength(page, row, BARE_DATA)),
-				RD_KAFKA_V_HEADERS(headers), RD_KAFKA_V_END);
-			if (!code)
-				break;
-			if (code != RD_KAFKA_RESP_ERR__QUEUE_FULL)
-				bare_fail("produce", rd_kafka_err2str(code));
+		const rd_kafka_vu_t parts[] = {
+			{.vtype = RD_KAFKA_VTYPE_RKT, .u.rkt = pipe->topic},
+			{.vtype = RD_KAFKA_VTYPE_MSGFLAGS, .u.i = RD_KAFKA_MSG_F_COPY},
+			{.vtype = RD_KAFKA_VTYPE_KEY,
+				.u.mem = {PQgetvalue(page, row, BARE_AGGREGATE), (size_t)PQgetlength(page, row, BARE_AGGREGATE)}},
+			{.vtype = RD_KAFKA_VTYPE_VALUE,
+				.u.mem = {PQgetvalue(page, row, BARE_DATA), (size_t)PQgetlength(page, row, BARE_DATA)}},
+			{.vtype = RD_KAFKA_VTYPE_HEADERS, .u.headers = headers}};
+		for (rd_kafka_error_t *error; (error = rd_kafka_produceva(pipe->kafka, parts, 5)) != NULL;) {
+			if (rd_kafka_error_code(error) != RD_KAFKA_RESP_ERR__QUEUE_FULL)
+				bare_fail("produce", rd_kafka_error_string(error));
+			rd_kafka_error_destroy(error);
 			rd_kafka_poll(pipe->kafka, 10);
 		}
 	}
