@@ -44,12 +44,8 @@ struct flight {
 
 static void flight_free(struct flight *flight)
 {
-	for (size_t i = 0; i < flight->use_count; i++) {
-		struct stream *stream = flight->uses[i].stream;
-		stream->uses--;
-		if (stream->flight == flight) // the next flight may get the same memory
-			stream->flight = NULL;
-	}
+	for (size_t i = 0; i < flight->use_count; i++)
+		flight->uses[i].stream->uses--;
 	free(flight->uses);
 	free(flight->use_of);
 	proof_writer_finish(&flight->proof);
