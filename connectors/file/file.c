@@ -70,7 +70,7 @@ static void on_fail(void *arg)
 static struct connector *file_create(const struct connector_context *context, struct meow_error *err)
 {
 	if (context->encoder->format == ENCODE_MSGPACK) {
-		error_set(err, MEOW_CONFIG, "a file holds JSON lines: format msgpack is not for it, take envelope");
+		error_set(err, MEOW_CONFIG, "a file holds JSON lines, which msgpack is not: set `format` to envelope");
 		return NULL;
 	}
 	struct file *file = calloc(1, sizeof(*file));

@@ -43,7 +43,10 @@ static bool fail(struct meow_error *err, const char *verb, const char *path, int
 	if (code == EFBIG)
 		return error_set(err, kind, "cannot %s file \"%s\": it reached the largest size that a file may have here; "
 			"rotate it", verb, path);
-	return error_set(err, kind, "cannot %s file \"%s\": %s", verb, path, strerror(code));
+	if (kind == MEOW_IO)
+		return error_set(err, kind, "cannot %s file \"%s\": %s", verb, path, strerror(code));
+	return error_set(err, kind, "cannot %s file \"%s\": %s; %sset another `path`", verb, path, strerror(code),
+		kind == MEOW_DENIED ? "give this user the right, or " : "");
 }
 
 // The pid that /proc/locks names for the file, 0 if it is not there.
@@ -78,8 +81,8 @@ static bool lock(int fd, const char *path, struct meow_error *err)
 	if (holder > 0)
 		return error_set(err, MEOW_UNAVAILABLE, "file \"%s\" is being written by process %ld: stop that one, or give "
 			"this route another path", path, holder);
-	return error_set(err, MEOW_UNAVAILABLE, "file \"%s\" is being written by another process: stop that one, or give "
-		"this route another path", path);
+	return error_set(err, MEOW_UNAVAILABLE, "file \"%s\" is being written by another process: stop that one, or set "
+		"another `path`", path);
 }
 
 // A new file's name is only safe once its folder is on the disk, too.
@@ -141,7 +144,7 @@ static bool open_locked(const char *path, int *ret_fd, struct meow_error *err)
 			return false;
 		bool regular = fstat(fd, &status) == 0 && S_ISREG(status.st_mode);
 		if (!regular)
-			error_set(err, MEOW_CONFIG, "\"%s\" is no regular file; for standard output the path is \"%s\"", path,
+			error_set(err, MEOW_CONFIG, "\"%s\" is no regular file; for standard output set `path` to \"%s\"", path,
 				FILE_STANDARD_OUTPUT);
 		if (!regular || !lock(fd, path, err)) {
 			close(fd);

@@ -163,7 +163,7 @@ static bool begins_like_ours(struct scan *scan, struct meow_error *err)
 	if (memcmp(head, HEAD, size) == 0 || memcmp(head, zeros, size) == 0)
 		return true;
 	return error_set(err, MEOW_CONFIG, "file \"%s\" holds something else than meowmx events, and is left as it is: "
-		"move it away, or give the route another path", scan->path);
+		"move it away, or set another `path`", scan->path);
 }
 
 // *ret_start is where the lines begin that must be read again, and *ret_last the line before them: the last one that is

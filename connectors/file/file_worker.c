@@ -236,6 +236,7 @@ static bool write_waiting(struct file_worker *worker)
 	jobs_move(&worker->waiting, &worker->writing);
 	for (const struct job *job = worker->writing.first; ok && job != NULL && !worker->abandoned; job = job->next)
 		ok = write_batch(worker, job->batch, &err);
+	buffer_clear(&worker->piece, 2 * PIECE_BYTES); // a large event's memory is not kept
 	if (worker->abandoned)
 		return false;
 	go_busy(worker);

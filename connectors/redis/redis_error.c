@@ -12,25 +12,25 @@ static const struct {
 	const char *advice;
 } known[] = {
 	{"OOM", MEOW_UNAVAILABLE, "it is out of memory (maxmemory); the route goes on once there is room"},
-	{"READONLY", MEOW_UNAVAILABLE, "it is a read-only replica: name the primary in the url; the route goes on if this "
-		"one is promoted"},
+	{"READONLY", MEOW_UNAVAILABLE, "it is a read-only replica; the route goes on if this one is promoted, or name the "
+		"primary in `url`"},
 	{"NOREPLICAS", MEOW_UNAVAILABLE, "it has fewer replicas than min-replicas-to-write wants"},
 	{"LOADING", MEOW_UNAVAILABLE, "it still loads its data"},
 	{"MASTERDOWN", MEOW_UNAVAILABLE, "it is a replica that has lost its primary"},
-	{"MISCONF", MEOW_UNAVAILABLE, "it cannot save its data to disk and refuses writes: its own log says why"},
+	{"MISCONF", MEOW_UNAVAILABLE, "it cannot save its data to disk; its own log says why"},
 	{"BUSY", MEOW_UNAVAILABLE, "it is busy with a script"},
-	{"NOAUTH", MEOW_DENIED, "it wants a password: put it into the url"},
-	{"WRONGPASS", MEOW_DENIED, "user or password in the url are wrong"},
-	{"NOPERM", MEOW_DENIED, "the user lacks a right (ACL): allow its streams, the keys meowmx:* and the commands"},
-	{"WRONGTYPE", MEOW_CONFIG, "the key holds something else: give the route another stream, or delete that key"},
-	{"MOVED", MEOW_CONFIG, "it is a Redis Cluster, which is not supported: name a server that is none"},
-	{"ASK", MEOW_CONFIG, "it is a Redis Cluster, which is not supported: name a server that is none"},
-	{"CROSSSLOT", MEOW_CONFIG, "it is a Redis Cluster, which is not supported: name a server that is none"},
-	{"CLUSTERDOWN", MEOW_CONFIG, "it is a Redis Cluster, which is not supported: name a server that is none"},
-	{"ERR AUTH", MEOW_DENIED, "the url has a password and the server has none: take it out"},
-	{"ERR Client sent AUTH", MEOW_DENIED, "the url has a password and the server has none: take it out"},
-	{"ERR invalid password", MEOW_DENIED, "the password in the url is wrong"},
-	{"ERR DB index", MEOW_CONFIG, "the url names a database that it does not have"},
+	{"NOAUTH", MEOW_DENIED, "it wants a password: put it into `url`"},
+	{"WRONGPASS", MEOW_DENIED, "user or password are wrong: correct `url`"},
+	{"NOPERM", MEOW_DENIED, "the user lacks a right (ACL): allow the streams, the keys meowmx:* and the commands"},
+	{"WRONGTYPE", MEOW_CONFIG, "the key holds something else: delete it, or set another `stream`"},
+	{"MOVED", MEOW_CONFIG, REDIS_NO_CLUSTER},
+	{"ASK", MEOW_CONFIG, REDIS_NO_CLUSTER},
+	{"CROSSSLOT", MEOW_CONFIG, REDIS_NO_CLUSTER},
+	{"CLUSTERDOWN", MEOW_CONFIG, REDIS_NO_CLUSTER},
+	{"ERR AUTH", MEOW_DENIED, "the server has no password: take it out of `url`"},
+	{"ERR Client sent AUTH", MEOW_DENIED, "the server has no password: take it out of `url`"},
+	{"ERR invalid password", MEOW_DENIED, "the password is wrong: correct `url`"},
+	{"ERR DB index", MEOW_CONFIG, "it has no such database: correct `url`"},
 	{"ERR unknown command", MEOW_CONFIG, "it is too old: streams need Redis 5 or newer"},
 };
 
@@ -46,7 +46,7 @@ bool redis_error(struct meow_error *err, const char *place, const char *doing, c
 {
 	for (size_t i = 0; i < sizeof(known) / sizeof(*known); i++)
 		if (redis_error_is(reply, known[i].code))
-			return error_set(err, known[i].kind, "Redis at %s refused %s: %s (it said: %s)", place, doing,
-				known[i].advice, reply);
+			return error_set(err, known[i].kind, "Redis at %s refused %s (%.120s): %s", place, doing, reply,
+				known[i].advice);
 	return error_set(err, MEOW_UNAVAILABLE, "Redis at %s refused %s: %s", place, doing, reply);
 }

@@ -4,6 +4,8 @@
 
 #include "base/error.h"
 
+#define REDIS_NO_CLUSTER "Redis Cluster is not supported: set `url` to a server that is none"
+
 // Fills err from an error reply ("OOM command not allowed ..."). place: "host:port". doing: what was asked for. Returns
 // false.
 bool redis_error(struct meow_error *err, const char *place, const char *doing, const char *reply);

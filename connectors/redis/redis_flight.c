@@ -376,7 +376,7 @@ static bool fail_foreign(struct redis *redis, const struct use *use, uint64_t id
 {
 	struct meow_error err;
 	error_set(&err, MEOW_CONFIG, "Redis at %s: stream \"%.*s\" has entries up to %llu-%llu, but %lld-0 comes next: somebody "
-		"else writes to it, or the route went back; give the route a stream of its own, or delete that one",
+		"else writes to it, or the route went back; delete it, or set another `stream`",
 		redis->url.place, (int)(use->stream->name.size > 100 ? 100 : use->stream->name.size), use->stream->name.data,
 		(unsigned long long)id, (unsigned long long)sequence, (long long)use->first);
 	return redis_fail(redis, &err);

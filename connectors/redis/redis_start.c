@@ -90,7 +90,7 @@ static void look_up(struct redis *redis)
 		wire_put_int(redis->wire, redis->proof.position);
 	}
 	if (step == PROOF_BROKEN)
-		fail_key(redis, "has a field entries that is not from meowmx");
+		fail_key(redis, "has a field `entries` that is not from meowmx: delete the field (HDEL)");
 	if (redis->lookups > 0 || step == PROOF_BROKEN)
 		return;
 	redis->step = START_EXPLAIN;
@@ -153,9 +153,10 @@ static void on_explain(struct redis *redis, const redisReply *reply)
 	if (reply->type != REDIS_REPLY_ARRAY || !explained(reply, stream->missing)) {
 		struct meow_error err;
 		error_set(&err, MEOW_CONFIG, "Redis at %s: stream \"%.*s\" lacks the entry %lld-0, although \"%s\" says that it was "
-			"delivered, and trimming does not explain it; `redis-cli -n %d HDEL %s entries` accepts the hole",
-			redis->url.place, (int)(stream->name.size > 100 ? 100 : stream->name.size), stream->name.data,
-			(long long)stream->missing, redis->position_key.data, redis->url.database, redis->position_key.data);
+			"delivered, and trimming does not explain it; to go on without it: `redis-cli -n %d HDEL %s entries`, then "
+			"`meowmx subscription resume %s`", redis->url.place,
+			(int)(stream->name.size > 100 ? 100 : stream->name.size), stream->name.data, (long long)stream->missing,
+			redis->position_key.data, redis->url.database, redis->position_key.data, redis->context.route);
 		redis_fail(redis, &err);
 		return;
 	}
@@ -192,7 +193,7 @@ static void on_position(struct redis *redis, const redisReply *reply)
 	if (fields[3].data == NULL || fields[4].data == NULL || memory->kind == MEMORY_NONE)
 		opened(redis);
 	else if (!proof_init(&redis->proof, fields[3], fields[4]))
-		fail_key(redis, "has a field streams that is not from meowmx");
+		fail_key(redis, "has a field `streams` that is not from meowmx: delete the field (HDEL)");
 	else
 		look_up(redis);
 }
@@ -205,8 +206,7 @@ static void on_info(struct redis *redis, const redisReply *reply)
 		redis->step = START_CONFIG;
 		return;
 	}
-	error_set(&err, MEOW_CONFIG, "Redis at %s is a Redis Cluster, which is not supported: name a server that is none",
-		redis->url.place);
+	error_set(&err, MEOW_CONFIG, "Redis at %s is part of a cluster: %s", redis->url.place, REDIS_NO_CLUSTER);
 	redis_fail(redis, &err);
 }
 

@@ -466,6 +466,69 @@ static void test_an_entry_that_is_missing_stops_and_names_the_way_out(void **sta
 	assert_true(relay->opened);
 }
 
+// As after a failover to a replica that had less: key and stream fall back together.
+static void test_a_redis_that_fell_back_gets_the_rest_again(void **state)
+{
+	struct fixture *fixture = *state;
+	struct contract_relay *relay = &fixture->relay;
+	assert_true(contract_publish(relay, 50, LONG_MS));
+	command("COPY events older");
+	command("COPY %s older-position", POSITION_KEY);
+	assert_true(contract_publish(relay, 80, LONG_MS));
+	contract_close(relay);
+	command("RENAME older events");
+	command("RENAME older-position %s", POSITION_KEY);
+	assert_int_equal(redis_connector.when_behind, SINK_REWIND);
+	open_until_over(relay);
+	assert_true(relay->opened && relay->memory_kind == MEMORY_HELD);
+	assert_int_equal(relay->memory_delivered, 50);
+	contract_close(relay);
+	relay->mark = 50;
+	assert_true(contract_publish(relay, 100, LONG_MS));
+	contract_check(relay, 100);
+}
+
+struct consumer {
+	pthread_t thread;
+	atomic_bool done;
+	int64_t last;
+	bool in_order;
+};
+
+// Deletes each entry once it has it, as some consumers do: that touches a watched stream.
+static void *consume(void *arg)
+{
+	struct consumer *consumer = arg;
+	redisContext *context = redisConnect("127.0.0.1", server_port(server));
+	consumer->in_order = context != NULL && context->err == 0;
+	while (consumer->in_order && !consumer->done) {
+		redisReply *reply = redisCommand(context, "XRANGE events - + COUNT 10");
+		for (size_t i = 0; reply != NULL && i < reply->elements; i++) {
+			const char *id = reply->element[i]->element[0]->str;
+			consumer->in_order = consumer->in_order && atoll(id) == ++consumer->last;
+			freeReplyObject(redisCommand(context, "XDEL events %s", id));
+		}
+		freeReplyObject(reply);
+	}
+	if (context != NULL)
+		redisFree(context);
+	return NULL;
+}
+
+static void test_a_consumer_that_deletes_while_events_flow_gets_each_once(void **state)
+{
+	struct fixture *fixture = *state;
+	struct consumer consumer = {.done = false};
+	assert_int_equal(pthread_create(&consumer.thread, NULL, consume, &consumer), 0);
+	bool published = contract_publish(&fixture->relay, 2000, LONG_MS);
+	for (int tries = 0; published && tries < 500 && number("XLEN events") > 0; tries++)
+		usleep(10000);
+	consumer.done = true;
+	pthread_join(consumer.thread, NULL);
+	assert_true(published && consumer.in_order);
+	assert_int_equal(consumer.last, 2000);
+}
+
 static void test_a_stream_that_is_gone_stops(void **state)
 {
 	struct fixture *fixture = *state;
@@ -712,10 +775,10 @@ static void test_passwords(void **state)
 		const char *text;
 	} tries[] = {
 		{"", MEOW_DENIED, "wants a password"},
-		{":wrong@", MEOW_DENIED, "are wrong"},
+		{":wrong@", MEOW_DENIED, "correct `url`"},
 		{":s3%2Fcret@", MEOW_ERROR_NONE, ""},
 		{"relay:p%2540ss@", MEOW_ERROR_NONE, ""},
-		{"relay:s3%2Fcret@", MEOW_DENIED, "are wrong"},
+		{"relay:s3%2Fcret@", MEOW_DENIED, "correct `url`"},
 	};
 	for (size_t i = 0; i < sizeof(tries) / sizeof(*tries); i++) {
 		use_settings(fixture, tries[i].credentials, "", NULL);
@@ -859,6 +922,8 @@ int main(void)
 		CASE(test_killed_connections_lose_nothing_and_add_nothing_twice),
 		CASE(test_consumers_that_delete_and_trim_do_not_stop_a_route),
 		CASE(test_an_entry_that_is_missing_stops_and_names_the_way_out),
+		CASE(test_a_redis_that_fell_back_gets_the_rest_again),
+		CASE(test_a_consumer_that_deletes_while_events_flow_gets_each_once),
 		CASE(test_a_stream_that_is_gone_stops),
 		CASE(test_an_older_generation_does_not_count_and_a_rewound_stream_stops),
 		CASE(test_the_fields_are_those_of_the_conventions),
