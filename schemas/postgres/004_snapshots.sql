@@ -1,4 +1,4 @@
--- Snapshots go with their aggregate.
+-- Snapshots go with their aggregate. NOT VALID, so that writers wait for no scan; 005 looks at the rows.
 DO $$
 DECLARE
     old name;
@@ -8,7 +8,7 @@ BEGIN
       AND confdeltype <> 'c';
     IF FOUND THEN
         EXECUTE format('ALTER TABLE es_aggregate_snapshot DROP CONSTRAINT %I, ADD CONSTRAINT %I '
-                       'FOREIGN KEY (aggregate_id) REFERENCES es_aggregates (id) ON DELETE CASCADE', old, old);
+                       'FOREIGN KEY (aggregate_id) REFERENCES es_aggregates (id) ON DELETE CASCADE NOT VALID', old, old);
     END IF;
 END
 $$;

@@ -16,10 +16,17 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #define LOCK_KEY "7236837711285" // "meowmx", as a number of our own
-#define PATIENCE_MS 500          // then it is said for whom we wait
+#define LOCK_PATIENCE "500ms"    // for a lock that makes writers queue behind us
+#define LOOK_MS 200              // then it is looked up for whom we wait
+#define PAUSE_US 500000          // between two tries, in which the writers pass
+#define SAY_AGAIN_US 10000000    // while we wait for the same transaction
+
+#define LOCK_TIMED_OUT "55P03" // SQLSTATEs that mean: again
+#define DEADLOCK "40P01"
 
 struct setup {
 	PGconn *conn;
@@ -27,9 +34,9 @@ struct setup {
 	const char *url;
 	void (*say)(void *arg, const char *line);
 	void *arg;
-	char said[256];
-	char id_type[40];
-	int server_version;
+	char waited_for[160]; // said last, without the age
+	int64_t said_us;
+	char id_type[48];
 };
 
 static void BASE_PRINTF(2, 3) say(struct setup *setup, const char *format, ...)
@@ -39,9 +46,25 @@ static void BASE_PRINTF(2, 3) say(struct setup *setup, const char *format, ...)
 	va_start(args, format);
 	vsnprintf(line, sizeof(line), format, args);
 	va_end(args);
-	if (setup->say && strcmp(line, setup->said) != 0) // what did not change is not said again
+	if (setup->say)
 		setup->say(setup->arg, line);
-	memcpy(setup->said, line, sizeof(line));
+}
+
+static int64_t now_us(void)
+{
+	struct timespec now;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+}
+
+// For whom we wait: said at once, and again, with the age it has by then, every ten seconds.
+static void say_waiting(struct setup *setup, const char *whom, const char *age)
+{
+	if (strcmp(setup->waited_for, whom) == 0 && now_us() - setup->said_us < SAY_AGAIN_US)
+		return;
+	snprintf(setup->waited_for, sizeof(setup->waited_for), "%s", whom);
+	setup->said_us = now_us();
+	say(setup, "waiting for %s%s", whom, age);
 }
 
 static void say_blocker(struct setup *setup)
@@ -53,11 +76,15 @@ static void say_blocker(struct setup *setup)
 	const char *values[1] = {pid};
 	PGresult *result = PQexecParams(setup->observer, sql_setup_blockers, 1, NULL, values, NULL, NULL, 0);
 	if (PQresultStatus(result) == PGRES_TUPLES_OK && PQntuples(result) == 1) {
-		if (PQgetisnull(result, 0, 0))
-			say(setup, "waiting for a prepared transaction (see pg_prepared_xacts)");
+		char whom[160], age[80] = "";
+		if (*PQgetvalue(result, 0, 4) == 't')
+			snprintf(whom, sizeof(whom), "the prepared transaction \"%s\"", PQgetvalue(result, 0, 1));
 		else
-			say(setup, "waiting for the transaction of pid %s (%s, %s)", PQgetvalue(result, 0, 0),
-				PQgetvalue(result, 0, 1), PQgetvalue(result, 0, 2));
+			snprintf(whom, sizeof(whom), "the transaction of pid %s (%s)", PQgetvalue(result, 0, 0),
+				PQgetvalue(result, 0, 1));
+		if (!PQgetisnull(result, 0, 3))
+			snprintf(age, sizeof(age), ", %s, open for %s s", PQgetvalue(result, 0, 2), PQgetvalue(result, 0, 3));
+		say_waiting(setup, whom, age);
 	}
 	PQclear(result);
 }
@@ -73,7 +100,7 @@ static PGresult *run_watched(struct setup *setup, const char *sql, struct meow_e
 	for (;;) {
 		struct pollfd wait = {.fd = PQsocket(setup->conn), .events = POLLIN};
 		if (PQisBusy(setup->conn)) {
-			if (poll(&wait, 1, PATIENCE_MS) == 0)
+			if (poll(&wait, 1, LOOK_MS) == 0)
 				say_blocker(setup);
 			else if (!PQconsumeInput(setup->conn))
 				break;
@@ -109,7 +136,7 @@ static bool apply(struct setup *setup, const char *sql, struct meow_error *err)
 {
 	struct buffer text;
 	buffer_init(&text);
-	buffer_put_text(&text, "BEGIN; SET LOCAL lock_timeout = '2s'; ");
+	buffer_put_text(&text, "BEGIN; SET LOCAL lock_timeout = '" LOCK_PATIENCE "'; ");
 	for (const char *rest = sql;;) {
 		const char *mark = strstr(rest, "{AGGREGATE_ID_TYPE}");
 		buffer_put(&text, rest, mark ? (size_t)(mark - rest) : strlen(rest));
@@ -124,41 +151,58 @@ static bool apply(struct setup *setup, const char *sql, struct meow_error *err)
 		struct meow_error failure;
 		if (run(setup, text.data, &failure))
 			break;
-		bool locked = strcmp(failure.code, "55P03") == 0 || strcmp(failure.code, "40P01") == 0;
+		bool locked = strcmp(failure.code, LOCK_TIMED_OUT) == 0 || strcmp(failure.code, DEADLOCK) == 0;
 		ok = run(setup, "ROLLBACK", err) && locked;
 		if (!locked) {
 			if (err)
 				*err = failure;
 			break;
 		}
-		usleep(500000); // let writers pass
+		usleep(PAUSE_US);
 	}
 	buffer_finish(&text);
+	return ok;
+}
+
+static bool index_state(
+	struct setup *setup, const char *name, bool *ret_there, bool *ret_valid, struct meow_error *err)
+{
+	const char *values[1] = {name};
+	PGresult *result = PQexecParams(setup->conn,
+		"SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass($1)", 1, NULL, values, NULL, NULL, 0);
+	bool ok = PQresultStatus(result) == PGRES_TUPLES_OK || pg_result_error(setup->conn, result, setup->url, err);
+	if (ok) {
+		*ret_there = PQntuples(result) == 1;
+		*ret_valid = *ret_there && *PQgetvalue(result, 0, 0) == 't';
+	}
+	PQclear(result);
 	return ok;
 }
 
 // An index that exists and is whole is left alone; one whose build was interrupted is built anew.
 static bool apply_index(struct setup *setup, const char *name, const char *sql, struct meow_error *err)
 {
-	const char *values[1] = {name};
-	PGresult *result = PQexecParams(setup->conn,
-		"SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass($1)", 1, NULL, values, NULL, NULL, 0);
-	if (PQresultStatus(result) != PGRES_TUPLES_OK) {
-		pg_result_error(setup->conn, result, setup->url, err);
-		PQclear(result);
-		return false;
-	}
-	bool there = PQntuples(result) == 1, valid = there && *PQgetvalue(result, 0, 0) == 't';
-	PQclear(result);
-	if (valid)
-		return true;
 	char drop[128];
 	snprintf(drop, sizeof(drop), "DROP INDEX CONCURRENTLY %s", name);
-	if (there)
-		say(setup, "index %s was left unfinished: building it anew", name);
-	if (there && !run(setup, drop, err))
-		return false;
-	return run(setup, sql, err);
+	for (;;) {
+		struct meow_error failure;
+		bool there, valid;
+		if (!index_state(setup, name, &there, &valid, err))
+			return false;
+		if (valid)
+			return true;
+		if (there)
+			say(setup, "index %s was left unfinished: building it anew", name);
+		else
+			say(setup, "building index %s", name);
+		if ((!there || run(setup, drop, &failure)) && run(setup, sql, &failure))
+			return true;
+		if (strcmp(failure.code, DEADLOCK) != 0) {
+			if (err)
+				*err = failure;
+			return false;
+		}
+	}
 }
 
 // --- the type of aggregate ids ---
@@ -173,76 +217,120 @@ static bool with_length(const char *type, const char *name)
 	return isdigit((unsigned char)type[length + 1]) && size >= 1 && size <= 1000 && strcmp(end, ")") == 0;
 }
 
+// The types that ids may have: as --id-type takes them, and as the catalogue prints them.
+static const char *const id_types[][2] = {{"UUID", "uuid"}, {"TEXT", "text"}, {"BIGINT", "bigint"},
+	{"INTEGER", "integer"}, {"VARCHAR", "character varying"}};
+
+static bool print_id_type(const char *wanted, char *ret_printed, size_t size)
+{
+	char type[40];
+	size_t length = 0;
+	for (const char *c = wanted; *c && length < sizeof(type) - 1; c++)
+		if (*c != ' ')
+			type[length++] = (char)toupper((unsigned char)*c);
+	type[length] = '\0';
+	for (size_t i = 0; i < sizeof(id_types) / sizeof(*id_types); i++)
+		if (strcmp(type, id_types[i][0]) == 0)
+			return snprintf(ret_printed, size, "%s", id_types[i][1]) > 0;
+	if (with_length(type, "CHAR"))
+		return snprintf(ret_printed, size, "character%s", strchr(type, '(')) > 0;
+	return with_length(type, "VARCHAR") && snprintf(ret_printed, size, "character varying%s", strchr(type, '(')) > 0;
+}
+
+static bool is_id_type(const char *printed)
+{
+	for (size_t i = 0; i < sizeof(id_types) / sizeof(*id_types); i++)
+		if (strcmp(printed, id_types[i][1]) == 0)
+			return true;
+	return with_length(printed, "character") || with_length(printed, "character varying");
+}
+
 static bool choose_id_type(struct setup *setup, const char *wanted, const char *there, struct meow_error *err)
 {
-	static const char *const names[][2] = {{"UUID", "uuid"}, {"TEXT", "text"}, {"BIGINT", "bigint"},
-		{"INTEGER", "integer"}};
-	char type[40] = "UUID", printed[48] = "";
-	if (!wanted && there) {
-		snprintf(setup->id_type, sizeof(setup->id_type), "%s", "UUID"); // not used: the tables exist
-		return true;
-	}
-	if (wanted) {
-		size_t size = 0;
-		for (const char *c = wanted; *c && size < sizeof(type) - 1; c++)
-			if (*c != ' ')
-				type[size++] = (char)toupper((unsigned char)*c);
-		type[size] = '\0';
-	}
-	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
-		if (strcmp(type, names[i][0]) == 0)
-			snprintf(printed, sizeof(printed), "%s", names[i][1]);
-	if (with_length(type, "CHAR"))
-		snprintf(printed, sizeof(printed), "character%s", strchr(type, '('));
-	else if (with_length(type, "VARCHAR"))
-		snprintf(printed, sizeof(printed), "character varying%s", strchr(type, '('));
-	if (!*printed)
+	char printed[48] = "uuid";
+	if (there && !is_id_type(there))
+		return error_set(err, MEOW_CONFIG, "the ids of es_aggregates are of type %s, and must be of "
+			"UUID, TEXT, CHAR(n), VARCHAR(n), BIGINT or INTEGER", there);
+	if (wanted && !print_id_type(wanted, printed, sizeof(printed)))
 		return error_set(err, MEOW_INVALID,
 			"id type %s: give UUID, TEXT, CHAR(n), VARCHAR(n), BIGINT or INTEGER", wanted);
-	if (there && strcmp(there, printed) != 0)
+	if (wanted && there && strcmp(there, printed) != 0)
 		return error_set(err, MEOW_CONFIG,
 			"id type %s: es_aggregates is there already, and its ids are of type %s", wanted, there);
-	snprintf(setup->id_type, sizeof(setup->id_type), "%s", type);
+	snprintf(setup->id_type, sizeof(setup->id_type), "%s", there ? there : printed);
 	return true;
 }
 
 // --- the steps ---
 
-static bool check_server(struct setup *setup, const char *id_type, struct meow_error *err)
+// The columns of setup_check.sql.
+enum {
+	CHECK_VERSION,
+	CHECK_ENCODING,
+	CHECK_STANDBY,
+	CHECK_SCHEMA,
+	CHECK_ID_TYPE,
+	CHECK_TWO_PHASE,
+	CHECK_FSYNC_OFF,
+	CHECK_COMMIT_OFF,
+	CHECK_PID,
+	CHECK_PYTHON_TRIGGER,
+};
+
+static bool refuse(const struct setup *setup, const PGresult *check, struct meow_error *err)
 {
-	PGresult *result = PQexec(setup->conn, sql_setup_check);
-	if (PQresultStatus(result) != PGRES_TUPLES_OK) {
-		pg_result_error(setup->conn, result, setup->url, err);
-		PQclear(result);
-		return false;
-	}
-	bool ok = true;
-	char path[300];
-	setup->server_version = atoi(PQgetvalue(result, 0, 0));
-	if (*PQgetvalue(result, 0, 2) == 't')
-		ok = error_set(err, MEOW_DENIED, "this server is a read-only standby; connect to the primary");
-	else if (setup->server_version < 130000)
-		ok = error_set(err, MEOW_CONFIG, "PostgreSQL %d is too old: 13 or later is needed",
-			setup->server_version / 10000);
-	else if (strcmp(PQgetvalue(result, 0, 1), "UTF8") != 0)
-		ok = error_set(err, MEOW_CONFIG, "the database's encoding is %s, and must be UTF8: "
-			"create it with ENCODING 'UTF8' TEMPLATE template0", PQgetvalue(result, 0, 1));
-	else if (PQgetisnull(result, 0, 3))
-		ok = error_set(err, MEOW_CONFIG, "the search_path names no schema that exists");
-	else
-		ok = choose_id_type(
-			setup, id_type, PQgetisnull(result, 0, 4) ? NULL : PQgetvalue(result, 0, 4), err);
-	if (ok && atoi(PQgetvalue(result, 0, 5)) > 0)
+	if (*PQgetvalue(check, 0, CHECK_STANDBY) == 't')
+		return error_set(err, MEOW_DENIED, "PostgreSQL at %s:%s is a read-only standby; connect to the primary",
+			PQhost(setup->conn), PQport(setup->conn));
+	int version = atoi(PQgetvalue(check, 0, CHECK_VERSION));
+	if (version < 130000)
+		return error_set(err, MEOW_CONFIG, "PostgreSQL %d is too old: 13 or later is needed", version / 10000);
+	if (strcmp(PQgetvalue(check, 0, CHECK_ENCODING), "UTF8") != 0)
+		return error_set(err, MEOW_CONFIG, "the encoding of database %s is %s, and must be UTF8: "
+			"create it with ENCODING 'UTF8' TEMPLATE template0", PQdb(setup->conn),
+			PQgetvalue(check, 0, CHECK_ENCODING));
+	if (PQgetisnull(check, 0, CHECK_SCHEMA))
+		return error_set(err, MEOW_CONFIG, "the search_path names no schema that exists: where are the tables to be?");
+	if (atoi(PQgetvalue(check, 0, CHECK_PID)) != PQbackendPID(setup->conn))
+		return error_set(err, MEOW_CONFIG, "a pooler stands between here and PostgreSQL: "
+			"set up over a direct connection");
+	return true;
+}
+
+static void say_settings(struct setup *setup, const PGresult *check)
+{
+	if (atoi(PQgetvalue(check, 0, CHECK_TWO_PHASE)) > 0)
 		say(setup, "max_prepared_transactions is above 0: writers that use PREPARE TRANSACTION must "
 			"SET meowmx.notify = off");
-	if (ok && *PQgetvalue(result, 0, 6) == 't')
+	if (*PQgetvalue(check, 0, CHECK_FSYNC_OFF) == 't')
 		say(setup, "fsync is off: after a crash this store may forget events that were already published");
-	if (ok && *PQgetvalue(result, 0, 7) == 't')
+	if (*PQgetvalue(check, 0, CHECK_COMMIT_OFF) == 't')
 		say(setup, "synchronous_commit is off: after a crash this store may forget events that were published");
-	snprintf(path, sizeof(path), "SET search_path = %s, pg_temp; SET statement_timeout = 0; "
-		"SET client_min_messages = warning", PQgetvalue(result, 0, 3));
-	PQclear(result);
-	return ok && run(setup, path, err);
+	if (!PQgetisnull(check, 0, CHECK_PYTHON_TRIGGER))
+		say(setup, "Python meowmx's trigger makes all commits wait for each other, which halves appends; when none of "
+			"its workers listens any more: DROP TRIGGER channel_event_notify_trg ON es_events");
+}
+
+static bool check_server(struct setup *setup, const char *id_type, struct meow_error *err)
+{
+	PGresult *check = PQexec(setup->conn, sql_setup_check);
+	if (PQresultStatus(check) != PGRES_TUPLES_OK) {
+		pg_result_error(setup->conn, check, setup->url, err);
+		PQclear(check);
+		return false;
+	}
+	const char *there = PQgetisnull(check, 0, CHECK_ID_TYPE) ? NULL : PQgetvalue(check, 0, CHECK_ID_TYPE);
+	bool ok = refuse(setup, check, err) && choose_id_type(setup, id_type, there, err);
+	if (ok) {
+		char settings[300];
+		say_settings(setup, check);
+		snprintf(settings, sizeof(settings), "SET search_path = %s, pg_temp; SET statement_timeout = 0; "
+			"SET lock_timeout = 0; SET default_transaction_isolation = 'read committed'; "
+			"SET client_min_messages = warning", PQgetvalue(check, 0, CHECK_SCHEMA));
+		ok = run(setup, settings, err);
+	}
+	PQclear(check);
+	return ok;
 }
 
 static bool lock(struct setup *setup, struct meow_error *err)
@@ -255,8 +343,8 @@ static bool lock(struct setup *setup, struct meow_error *err)
 		PQclear(result);
 		if (locked)
 			return true;
-		if (tries == 5)
-			say(setup, "waiting for another `meowmx setup` of this database");
+		if (tries >= 5)
+			say_waiting(setup, "another `meowmx setup` of this database", "");
 		usleep(100000);
 	}
 }
@@ -277,18 +365,32 @@ static bool check_sequence(struct setup *setup, struct meow_error *err)
 	return ok;
 }
 
+// Tables that were there may look otherwise than those we make.
+static bool check_shape(struct setup *setup, struct meow_error *err)
+{
+	PGresult *result = run_watched(setup, sql_setup_shape, err);
+	if (!result)
+		return false;
+	bool ok = PQntuples(result) == 0;
+	if (!ok)
+		error_set(err, MEOW_CONFIG, "%s.%s must be of type %s, and is %s", PQgetvalue(result, 0, 0),
+			PQgetvalue(result, 0, 1), PQgetvalue(result, 0, 2), PQgetvalue(result, 0, 3));
+	PQclear(result);
+	return ok;
+}
+
 static bool apply_all(struct setup *setup, struct meow_error *err)
 {
 	static const char *const files[] = {schema_001_tables, schema_002_bookkeeping, schema_003_columns,
-		schema_004_snapshots, schema_005_triggers};
+		schema_004_snapshots, schema_005_snapshots_valid, schema_006_triggers};
 	for (size_t i = 0; i < sizeof(files) / sizeof(*files); i++) {
 		if (!apply(setup, files[i], err))
 			return false;
-		if (i == 0 && !check_sequence(setup, err))
+		if (i == 0 && (!check_shape(setup, err) || !check_sequence(setup, err)))
 			return false;
 	}
-	return apply_index(setup, "meowmx_events_category", schema_006_index_category, err) &&
-		apply_index(setup, "meowmx_events_untyped", schema_007_index_untyped, err);
+	return apply_index(setup, "meowmx_events_category", schema_007_index_category, err) &&
+		apply_index(setup, "meowmx_events_untyped", schema_008_index_untyped, err);
 }
 
 static bool finish(struct setup *setup, struct meow_error *err)
