@@ -24,7 +24,9 @@ struct file {
 };
 
 static const struct setting file_settings[] = {
-	{.name = "path", .type = SETTING_TEXT, .required = true,
+	{.name = "path",
+		.type = SETTING_TEXT,
+		.required = true,
 		.help = "the file that gets one JSON line for each event; \"-\" is standard output"},
 	{0},
 };
@@ -44,8 +46,8 @@ static bool file_check(const struct config_section *settings, struct meow_error 
 	const char *path = config_text(settings, "path");
 	size_t size = strlen(path);
 	if (size == 0)
-		return error_set(err, MEOW_CONFIG, "path is empty: name a file, or \"%s\" for standard output",
-			FILE_STANDARD_OUTPUT);
+		return error_set(
+			err, MEOW_CONFIG, "path is empty: name a file, or \"%s\" for standard output", FILE_STANDARD_OUTPUT);
 	if (path[size - 1] == '/')
 		return error_set(err, MEOW_CONFIG, "path \"%s\" is a folder: name a file in it", path);
 	return true;

@@ -41,8 +41,10 @@ static bool fail(struct meow_error *err, const char *verb, const char *path, int
 		return error_set(err, kind, "cannot %s file \"%s\": %s; it goes on once there is room", verb, path,
 			code == ENOSPC ? "the disk is full" : "the quota is used up");
 	if (code == EFBIG)
-		return error_set(err, kind, "cannot %s file \"%s\": it reached the largest size that a file may have here; "
-			"rotate it", verb, path);
+		return error_set(err, kind,
+			"cannot %s file \"%s\": it reached the largest size that a file may have here; "
+			"rotate it",
+			verb, path);
 	if (kind == MEOW_IO)
 		return error_set(err, kind, "cannot %s file \"%s\": %s", verb, path, strerror(code));
 	return error_set(err, kind, "cannot %s file \"%s\": %s; %sset another `path`", verb, path, strerror(code),
@@ -62,9 +64,9 @@ static long lock_holder(int fd)
 		long pid;
 		unsigned major_number, minor_number;
 		unsigned long inode;
-		if (sscanf(line, "%*s FLOCK %*s WRITE %ld %x:%x:%lu", &pid, &major_number, &minor_number, &inode) == 4
-			&& inode == status.st_ino && major_number == major(status.st_dev)
-			&& minor_number == minor(status.st_dev) && pid > 0)
+		if (sscanf(line, "%*s FLOCK %*s WRITE %ld %x:%x:%lu", &pid, &major_number, &minor_number, &inode) == 4 &&
+			inode == status.st_ino && major_number == major(status.st_dev) && minor_number == minor(status.st_dev) &&
+			pid > 0)
 			holder = pid;
 	}
 	fclose(locks);
@@ -79,10 +81,14 @@ static bool lock(int fd, const char *path, struct meow_error *err)
 		return fail(err, "lock", path, errno);
 	long holder = lock_holder(fd);
 	if (holder > 0)
-		return error_set(err, MEOW_UNAVAILABLE, "file \"%s\" is being written by process %ld: stop that one, or give "
-			"this route another path", path, holder);
-	return error_set(err, MEOW_UNAVAILABLE, "file \"%s\" is being written by another process: stop that one, or set "
-		"another `path`", path);
+		return error_set(err, MEOW_UNAVAILABLE,
+			"file \"%s\" is being written by process %ld: stop that one, or give "
+			"this route another path",
+			path, holder);
+	return error_set(err, MEOW_UNAVAILABLE,
+		"file \"%s\" is being written by another process: stop that one, or set "
+		"another `path`",
+		path);
 }
 
 // A new file's name is only safe once its folder is on the disk, too.
@@ -131,8 +137,8 @@ static bool open_or_create(const char *path, int *ret_fd, struct meow_error *err
 static bool same_file(int fd, const char *path)
 {
 	struct stat open_status, status;
-	return fstat(fd, &open_status) == 0 && stat(path, &status) == 0 && open_status.st_dev == status.st_dev
-		&& open_status.st_ino == status.st_ino;
+	return fstat(fd, &open_status) == 0 && stat(path, &status) == 0 && open_status.st_dev == status.st_dev &&
+		   open_status.st_ino == status.st_ino;
 }
 
 static bool open_locked(const char *path, int *ret_fd, struct meow_error *err)
@@ -160,8 +166,8 @@ static bool open_locked(const char *path, int *ret_fd, struct meow_error *err)
 }
 
 // Cuts what cannot be trusted, and makes durable what can: lines that a killed writer left may be in memory alone.
-static bool settle(struct file_log *log, int64_t delivered, int64_t generation, struct file_found *ret_found,
-	struct meow_error *err)
+static bool settle(
+	struct file_log *log, int64_t delivered, int64_t generation, struct file_found *ret_found, struct meow_error *err)
 {
 	struct stat status;
 	struct file_end end;
@@ -188,8 +194,8 @@ static bool open_standard_output(struct file_log *log, struct meow_error *err)
 	return true;
 }
 
-struct file_log *file_log_open(const char *path, int64_t delivered, int64_t generation, struct file_found *ret_found,
-	struct meow_error *err)
+struct file_log *file_log_open(
+	const char *path, int64_t delivered, int64_t generation, struct file_found *ret_found, struct meow_error *err)
 {
 	struct file_log *log = calloc(1, sizeof(*log));
 	if (log == NULL || (log->path = strdup(path)) == NULL) {
@@ -242,7 +248,8 @@ bool file_log_append(struct file_log *log, struct meow_bytes lines, struct meow_
 		} else if (errno == EAGAIN) {
 			wait_writable(log->fd);
 		} else if (errno == EPIPE && log->standard_output) {
-			return error_set(err, MEOW_CONFIG, "nobody reads standard output any more: start the relay with a reader "
+			return error_set(err, MEOW_CONFIG,
+				"nobody reads standard output any more: start the relay with a reader "
 				"that stays");
 		} else if (errno != EINTR) {
 			return fail(err, "write to", log->path, errno);

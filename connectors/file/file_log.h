@@ -11,7 +11,7 @@ struct file_log;
 
 // What stood in the file.
 struct file_found {
-	bool any;         // a last line: the next two say which
+	bool any; // a last line: the next two say which
 	int64_t position;
 	int64_t generation;
 	int64_t cut_bytes; // of torn or foreign lines behind it, which are gone now
@@ -21,8 +21,8 @@ struct file_found {
 // first that is torn, no event or not rising, and makes durable what stays. "-" is standard output, where nothing of
 // this applies. Fails with MEOW_UNAVAILABLE when another process writes to it, MEOW_CONFIG when it is no file of ours,
 // MEOW_DENIED, MEOW_IO.
-MEOW_MUST_USE struct file_log *file_log_open(const char *path, int64_t delivered, int64_t generation,
-	struct file_found *ret_found, struct meow_error *err);
+MEOW_MUST_USE struct file_log *file_log_open(
+	const char *path, int64_t delivered, int64_t generation, struct file_found *ret_found, struct meow_error *err);
 
 // Closes the file, which unlocks it. Takes NULL.
 void file_log_close(struct file_log *log);

@@ -80,8 +80,8 @@ static bool in_window(const struct scan *scan, off_t offset)
 static bool previous_break(struct scan *scan, off_t end, off_t *ret_offset, struct meow_error *err)
 {
 	while (end > 0) {
-		if (!in_window(scan, end - 1)
-			&& !move_window(scan, end > (off_t)WINDOW_BYTES ? end - (off_t)WINDOW_BYTES : 0, err))
+		if (!in_window(scan, end - 1) &&
+			!move_window(scan, end > (off_t)WINDOW_BYTES ? end - (off_t)WINDOW_BYTES : 0, err))
 			return false;
 		const char *found = memrchr(scan->window, '\n', (size_t)(end - scan->window_start));
 		if (found != NULL) {
@@ -137,8 +137,8 @@ static int64_t tail_generation(struct meow_bytes tail)
 }
 
 // Where the line from start to end (its break) stands, by its two edges. *ret_ours is false for anything else.
-static bool look_at_edges(struct scan *scan, off_t start, off_t end, struct place *ret_place, bool *ret_ours,
-	struct meow_error *err)
+static bool look_at_edges(
+	struct scan *scan, off_t start, off_t end, struct place *ret_place, bool *ret_ours, struct meow_error *err)
 {
 	char head[EDGE_BYTES], tail[EDGE_BYTES];
 	size_t size = end - start < EDGE_BYTES ? (size_t)(end - start) : EDGE_BYTES;
@@ -162,8 +162,10 @@ static bool begins_like_ours(struct scan *scan, struct meow_error *err)
 		return false;
 	if (memcmp(head, HEAD, size) == 0 || memcmp(head, zeros, size) == 0)
 		return true;
-	return error_set(err, MEOW_CONFIG, "file \"%s\" holds something else than meowmx events, and is left as it is: "
-		"move it away, or set another `path`", scan->path);
+	return error_set(err, MEOW_CONFIG,
+		"file \"%s\" holds something else than meowmx events, and is left as it is: "
+		"move it away, or set another `path`",
+		scan->path);
 }
 
 // *ret_start is where the lines begin that must be read again, and *ret_last the line before them: the last one that is
@@ -197,8 +199,8 @@ static bool find_start(struct scan *scan, struct place delivered, off_t *ret_sta
 }
 
 // Parses the whole line. *ret_ours is false if it is no event of ours.
-static bool look_at_line(struct scan *scan, off_t start, off_t end, struct place *ret_place, bool *ret_ours,
-	struct meow_error *err)
+static bool look_at_line(
+	struct scan *scan, off_t start, off_t end, struct place *ret_place, bool *ret_ours, struct meow_error *err)
 {
 	struct place place = {0};
 	if (!look_at_edges(scan, start, end, &place, ret_ours, err))
@@ -252,8 +254,8 @@ bool file_scan(int fd, off_t size, const char *path, int64_t delivered, int64_t 
 	struct place last = {0};
 	buffer_init(&scan.line);
 	buffer_init(&scan.scratch);
-	bool ok = begins_like_ours(&scan, err)
-		&& find_start(&scan, (struct place){generation, delivered}, &end.end, &end.any, &last, err);
+	bool ok = begins_like_ours(&scan, err) &&
+			  find_start(&scan, (struct place){generation, delivered}, &end.end, &end.any, &last, err);
 	end.position = last.position;
 	end.generation = last.generation;
 	ok = ok && read_on(&scan, last, &end, err);

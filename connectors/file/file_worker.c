@@ -360,8 +360,8 @@ void file_worker_reopen(struct file_worker *worker)
 	pthread_mutex_unlock(&worker->mutex);
 }
 
-enum file_news file_worker_take(struct file_worker *worker, struct file_found *ret_found, struct batch **ret_batch,
-	struct meow_error *ret_error)
+enum file_news file_worker_take(
+	struct file_worker *worker, struct file_found *ret_found, struct batch **ret_batch, struct meow_error *ret_error)
 {
 	enum file_news news = FILE_NOTHING;
 	uint64_t count;

@@ -33,7 +33,7 @@ enum file_news {
 };
 
 // The next piece of news, oldest first. Does not block.
-enum file_news file_worker_take(struct file_worker *worker, struct file_found *ret_found, struct batch **ret_batch,
-	struct meow_error *ret_error);
+enum file_news file_worker_take(
+	struct file_worker *worker, struct file_found *ret_found, struct batch **ret_batch, struct meow_error *ret_error);
 
 #endif

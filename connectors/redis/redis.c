@@ -13,13 +13,17 @@
 #define ENCODED_EXTRA 1024 // what an envelope adds to data and metadata, generously
 
 static const struct setting redis_settings[] = {
-	{.name = "url", .type = SETTING_URL, .required = true,
-		.help = "redis://[[user]:password@]host[:port][/database]"},
-	{.name = "stream", .type = SETTING_TEXT, .required = true,
+	{.name = "url", .type = SETTING_URL, .required = true, .help = "redis://[[user]:password@]host[:port][/database]"},
+	{.name = "stream",
+		.type = SETTING_TEXT,
+		.required = true,
 		.help = "the stream's name, a template: \"events:{aggregate_type}\""},
-	{.name = "streams", .type = SETTING_MAP,
-		.help = "names of streams by aggregate type, in place of the template's"},
-	{.name = "maxlen", .type = SETTING_INTEGER, .initial = "0", .least = 0, .most = INT64_MAX,
+	{.name = "streams", .type = SETTING_MAP, .help = "names of streams by aggregate type, in place of the template's"},
+	{.name = "maxlen",
+		.type = SETTING_INTEGER,
+		.initial = "0",
+		.least = 0,
+		.most = INT64_MAX,
 		.help = "about how many entries a stream keeps (MAXLEN ~); 0 keeps all"},
 	{0},
 };
@@ -42,8 +46,8 @@ static bool redis_check(const struct config_section *settings, struct meow_error
 	template_destroy(name);
 	for (size_t i = 0; i < config_count(settings, "streams"); i++)
 		if (config_item(settings, "streams", i)[0] == '\0')
-			return error_set(err, MEOW_CONFIG, "streams: the name for \"%s\" is empty",
-				config_item_key(settings, "streams", i));
+			return error_set(
+				err, MEOW_CONFIG, "streams: the name for \"%s\" is empty", config_item_key(settings, "streams", i));
 	return true;
 }
 
@@ -125,8 +129,8 @@ static bool make_keys(struct redis *redis, struct meow_error *err)
 	buffer_printf(&redis->position_key, "meowmx:%.*s:%s:%d:%d", STORE_DIGITS, context->store_id, context->route,
 		context->layout, context->partition);
 	buffer_printf(&redis->epoch_key, "%s:epoch", redis->position_key.data == NULL ? "" : redis->position_key.data);
-	buffer_printf(&redis->epoch, "%lld.%llu", (long long)context->epoch,
-		(unsigned long long)loop_random(context->loop));
+	buffer_printf(
+		&redis->epoch, "%lld.%llu", (long long)context->epoch, (unsigned long long)loop_random(context->loop));
 	return buffer_ok(&redis->position_key, err) && buffer_ok(&redis->epoch_key, err) && buffer_ok(&redis->epoch, err);
 }
 
@@ -185,8 +189,8 @@ static void redis_open(struct connector *connector, int64_t delivered)
 	(void)delivered; // Redis says what it remembers; the relay compares
 	struct redis *redis = of_connector(connector);
 	struct meow_error err;
-	redis->wire = wire_create(redis->context.loop, redis->url.host, redis->url.port, redis->url.place, &wire_events,
-		redis, &err);
+	redis->wire =
+		wire_create(redis->context.loop, redis->url.host, redis->url.port, redis->url.place, &wire_events, redis, &err);
 	if (redis->wire == NULL)
 		redis_fail(redis, &err);
 }
@@ -210,9 +214,11 @@ static size_t redis_admit(struct connector *connector, const struct batch *batch
 			size = event->metadata.size;
 		if (size <= redis->most_bytes)
 			continue;
-		error_set(err, MEOW_INVALID, "event %lld (%s of %s %s) has %zu bytes, and Redis at %s takes %zu at most: raise "
-			"its proto-max-bulk-len", (long long)event->position, event->type.data, event->aggregate_type.data,
-			event->aggregate_id.data, size, redis->url.place, redis->most_bytes);
+		error_set(err, MEOW_INVALID,
+			"event %lld (%s of %s %s) has %zu bytes, and Redis at %s takes %zu at most: raise "
+			"its proto-max-bulk-len",
+			(long long)event->position, event->type.data, event->aggregate_type.data, event->aggregate_id.data, size,
+			redis->url.place, redis->most_bytes);
 		return i;
 	}
 	return batch->count;
@@ -231,16 +237,17 @@ static void redis_destroy(struct connector *connector)
 
 struct stream *redis_stream_of(struct redis *redis, const struct meow_event *event)
 {
-	const char *mapped = event->aggregate_type.data == NULL ? NULL
-		: config_map_get(redis->context.settings, "streams", event->aggregate_type.data);
+	const char *mapped = event->aggregate_type.data == NULL
+							 ? NULL
+							 : config_map_get(redis->context.settings, "streams", event->aggregate_type.data);
 	if (mapped != NULL)
 		return streams_get(redis->streams, bytes_of(mapped));
 	buffer_clear(&redis->name, SIZE_MAX);
 	template_put(redis->stream_name, event, redis->context.partition, redis->context.generation, &redis->name);
 	if (redis->name.failed)
 		return NULL;
-	return streams_get(redis->streams,
-		(struct meow_bytes){redis->name.data == NULL ? "" : redis->name.data, redis->name.size});
+	return streams_get(
+		redis->streams, (struct meow_bytes){redis->name.data == NULL ? "" : redis->name.data, redis->name.size});
 }
 
 bool redis_entry_id(struct meow_bytes text, uint64_t *ret_first, uint64_t *ret_second)

@@ -12,7 +12,8 @@ static const struct {
 	const char *advice;
 } known[] = {
 	{"OOM", MEOW_UNAVAILABLE, "it is out of memory (maxmemory); the route goes on once there is room"},
-	{"READONLY", MEOW_UNAVAILABLE, "it is a read-only replica; the route goes on if this one is promoted, or name the "
+	{"READONLY", MEOW_UNAVAILABLE,
+		"it is a read-only replica; the route goes on if this one is promoted, or name the "
 		"primary in `url`"},
 	{"NOREPLICAS", MEOW_UNAVAILABLE, "it has fewer replicas than min-replicas-to-write wants"},
 	{"LOADING", MEOW_UNAVAILABLE, "it still loads its data"},
@@ -46,7 +47,7 @@ bool redis_error(struct meow_error *err, const char *place, const char *doing, c
 {
 	for (size_t i = 0; i < sizeof(known) / sizeof(*known); i++)
 		if (redis_error_is(reply, known[i].code))
-			return error_set(err, known[i].kind, "Redis at %s refused %s (%.120s): %s", place, doing, reply,
-				known[i].advice);
+			return error_set(
+				err, known[i].kind, "Redis at %s refused %s (%.120s): %s", place, doing, reply, known[i].advice);
 	return error_set(err, MEOW_UNAVAILABLE, "Redis at %s refused %s: %s", place, doing, reply);
 }

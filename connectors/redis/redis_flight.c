@@ -29,15 +29,15 @@ enum reading { READ_WATCH, READ_POSITION, READ_EPOCH, READ_STREAMS, READ_MULTI, 
 
 struct flight {
 	struct batch *batch;
-	uint64_t number;       // from 1
+	uint64_t number; // from 1
 	enum writing writing;
 	enum reading reading;
-	bool approved;         // the reads were as they should be
-	size_t put, answered;  // events put; replies of the present kind got
-	int64_t previous;      // delivered before this batch
+	bool approved;        // the reads were as they should be
+	size_t put, answered; // events put; replies of the present kind got
+	int64_t previous;     // delivered before this batch
 	struct use *uses;
 	size_t use_count, use_capacity;
-	size_t *use_of;        // of each event
+	size_t *use_of; // of each event
 	struct proof_writer proof;
 	struct flight *next;
 };
@@ -322,8 +322,8 @@ void redis_flight_write(struct redis *redis)
 			;
 		wire_flush(redis->wire);
 		// What the socket took at once makes room for more.
-	} while (wire_is_empty(redis->wire) && redis->writing != NULL
-		&& (redis->writing->writing != WRITE_EXEC || redis->writing->approved) && !wire_has_failed(redis->wire));
+	} while (wire_is_empty(redis->wire) && redis->writing != NULL &&
+			 (redis->writing->writing != WRITE_EXEC || redis->writing->approved) && !wire_has_failed(redis->wire));
 }
 
 void redis_flight_add(struct redis *redis, struct batch *batch)
@@ -345,21 +345,28 @@ void redis_flight_add(struct redis *redis, struct batch *batch)
 	redis_flight_write(redis);
 }
 
+// Whether the key still says what this connection left, or found.
+static bool position_is_ours(const struct redis *redis, const redisReply *reply)
+{
+	int64_t delivered, generation = 0;
+	if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 2)
+		return false;
+	struct meow_bytes first = redis_reply_bytes(reply->element[0]), second = redis_reply_bytes(reply->element[1]);
+	if (first.data == NULL || !redis->left_any)
+		return first.data == NULL && !redis->left_any;
+	if (!text_to_int64(first, &delivered) || (second.data != NULL && !text_to_int64(second, &generation)))
+		return false;
+	return delivered == redis->left_delivered && generation == redis->left_generation;
+}
+
 static bool check_position(struct redis *redis, const redisReply *reply)
 {
-	int64_t delivered = 0, generation = 0;
 	struct meow_error err;
-	if (reply->type == REDIS_REPLY_ARRAY && reply->elements == 2) {
-		struct meow_bytes fields[2] = {redis_reply_bytes(reply->element[0]), redis_reply_bytes(reply->element[1])};
-		bool any = fields[0].data != NULL;
-		bool same = any == redis->left_any && (!any || (text_to_int64(fields[0], &delivered)
-			&& (fields[1].data == NULL || text_to_int64(fields[1], &generation)) && delivered == redis->left_delivered
-			&& generation == redis->left_generation));
-		if (same)
-			return true;
-	}
-	error_set(&err, MEOW_CONFLICT, "Redis at %s: the position key \"%s\" was changed or deleted by somebody else; nothing "
-		"was written", redis->url.place, redis->position_key.data);
+	if (position_is_ours(redis, reply))
+		return true;
+	error_set(&err, MEOW_CONFLICT,
+		"Redis at %s: the position key \"%s\" was changed or deleted by somebody else; nothing was written",
+		redis->url.place, redis->position_key.data);
 	return redis_fail(redis, &err);
 }
 
@@ -368,14 +375,16 @@ static bool check_epoch(struct redis *redis, const redisReply *reply)
 	struct meow_bytes own = {redis->epoch.data, redis->epoch.size};
 	if (bytes_equal(redis_reply_bytes(reply), own))
 		return true;
-	return fail_flight(redis, MEOW_CONFLICT, "another relay took this route over, and nothing was written: run it only "
+	return fail_flight(redis, MEOW_CONFLICT,
+		"another relay took this route over, and nothing was written: run it only "
 		"once");
 }
 
 static bool fail_foreign(struct redis *redis, const struct use *use, uint64_t id, uint64_t sequence)
 {
 	struct meow_error err;
-	error_set(&err, MEOW_CONFIG, "Redis at %s: stream \"%.*s\" has entries up to %llu-%llu, but %lld-0 comes next: somebody "
+	error_set(&err, MEOW_CONFIG,
+		"Redis at %s: stream \"%.*s\" has entries up to %llu-%llu, but %lld-0 comes next: somebody "
 		"else writes to it, or the route went back; delete it, or set another `stream`",
 		redis->url.place, (int)(use->stream->name.size > 100 ? 100 : use->stream->name.size), use->stream->name.data,
 		(unsigned long long)id, (unsigned long long)sequence, (long long)use->first);
@@ -410,7 +419,8 @@ static bool check_stream(struct redis *redis, const struct use *use, const redis
 static bool check_results(struct redis *redis, const struct flight *flight, const redisReply *reply)
 {
 	if (reply->type == REDIS_REPLY_NIL)
-		return fail_flight(redis, MEOW_CONFLICT, "somebody else wrote to the route's keys or streams while a batch was on "
+		return fail_flight(redis, MEOW_CONFLICT,
+			"somebody else wrote to the route's keys or streams while a batch was on "
 			"its way; nothing of it was applied");
 	if (reply->type != REDIS_REPLY_ARRAY || reply->elements != flight->batch->count + 1)
 		return fail_flight(redis, MEOW_UNKNOWN_OUTCOME, "EXEC was answered by something else than its results");

@@ -37,7 +37,7 @@ struct redis {
 	struct wire *wire;
 	struct loop_timer *fail; // before there is a wire
 	struct meow_error error;
-	int64_t refused; // the position that the failure is about, 0 for none
+	int64_t refused;   // the position that the failure is about, 0 for none
 	size_t most_bytes; // of one argument
 
 	enum start_step step;
@@ -45,7 +45,10 @@ struct redis {
 	struct buffer fingerprint;
 	struct proof proof;
 	size_t lookups, looked; // asked for and answered in this slice
-	struct { size_t stream; int64_t position; } lookup[64];
+	struct {
+		size_t stream;
+		int64_t position;
+	} lookup[64];
 
 	// The position key as this connection left it, and as it will be once what was put is applied.
 	bool left_any;
@@ -72,7 +75,7 @@ void redis_start_reply(struct redis *redis, const redisReply *reply);
 
 void redis_flight_add(struct redis *redis, struct batch *batch);
 void redis_flight_reply(struct redis *redis, const redisReply *reply);
-void redis_flight_write(struct redis *redis); // all that may be sent now
+void redis_flight_write(struct redis *redis);          // all that may be sent now
 bool redis_flight_in_doubt(const struct redis *redis); // EXEC is out and not answered
 void redis_flight_drop(struct redis *redis);
 

@@ -134,8 +134,8 @@ static bool explained(const redisReply *info, int64_t missing)
 		return true;
 	if (length != NULL && length->integer == 0)
 		return last != NULL && redis_entry_id(redis_reply_bytes(last), &id, &sequence) && id >= (uint64_t)missing;
-	return first != NULL && first->type == REDIS_REPLY_ARRAY && first->elements > 0
-		&& redis_entry_id(redis_reply_bytes(first->element[0]), &id, &sequence) && id > (uint64_t)missing;
+	return first != NULL && first->type == REDIS_REPLY_ARRAY && first->elements > 0 &&
+		   redis_entry_id(redis_reply_bytes(first->element[0]), &id, &sequence) && id > (uint64_t)missing;
 }
 
 static const struct proof_stream *next_missing(struct redis *redis)
@@ -152,11 +152,13 @@ static void on_explain(struct redis *redis, const redisReply *reply)
 	const struct proof_stream *stream = next_missing(redis);
 	if (reply->type != REDIS_REPLY_ARRAY || !explained(reply, stream->missing)) {
 		struct meow_error err;
-		error_set(&err, MEOW_CONFIG, "Redis at %s: stream \"%.*s\" lacks the entry %lld-0, although \"%s\" says that it was "
+		error_set(&err, MEOW_CONFIG,
+			"Redis at %s: stream \"%.*s\" lacks the entry %lld-0, although \"%s\" says that it was "
 			"delivered, and trimming does not explain it; to go on without it: `redis-cli -n %d HDEL %s entries`, then "
-			"`meowmx subscription resume %s`", redis->url.place,
-			(int)(stream->name.size > 100 ? 100 : stream->name.size), stream->name.data, (long long)stream->missing,
-			redis->position_key.data, redis->url.database, redis->position_key.data, redis->context.route);
+			"`meowmx subscription resume %s`",
+			redis->url.place, (int)(stream->name.size > 100 ? 100 : stream->name.size), stream->name.data,
+			(long long)stream->missing, redis->position_key.data, redis->url.database, redis->position_key.data,
+			redis->context.route);
 		redis_fail(redis, &err);
 		return;
 	}
@@ -179,8 +181,8 @@ static void on_position(struct redis *redis, const redisReply *reply)
 		opened(redis);
 		return;
 	}
-	if (!text_to_int64(fields[0], &memory->delivered)
-		|| (fields[1].data != NULL && !text_to_int64(fields[1], &memory->generation))) {
+	if (!text_to_int64(fields[0], &memory->delivered) ||
+		(fields[1].data != NULL && !text_to_int64(fields[1], &memory->generation))) {
 		fail_key(redis, "holds something else than a position of meowmx: move it away");
 		return;
 	}
@@ -213,8 +215,8 @@ static void on_info(struct redis *redis, const redisReply *reply)
 static void on_config(struct redis *redis, const redisReply *reply)
 {
 	int64_t most;
-	if (reply->type == REDIS_REPLY_ARRAY && reply->elements == 2
-		&& text_to_int64(redis_reply_bytes(reply->element[1]), &most) && most > 0)
+	if (reply->type == REDIS_REPLY_ARRAY && reply->elements == 2 &&
+		text_to_int64(redis_reply_bytes(reply->element[1]), &most) && most > 0)
 		redis->most_bytes = (size_t)most;
 	ask_position(redis);
 }

@@ -7,13 +7,13 @@
 
 struct stream {
 	struct meow_bytes name;
-	struct buffer head;  // formatted arguments of XADD: the command, the name and how to trim
-	size_t head_count;   // how many arguments these are
-	bool known;          // `last` is right
-	int64_t last;        // no entry of the stream is above this
-	uint64_t flight;     // the number of the flight that saw it last, and
-	size_t index;        // its own number there
-	size_t uses;         // by flights
+	struct buffer head; // formatted arguments of XADD: the command, the name and how to trim
+	size_t head_count;  // how many arguments these are
+	bool known;         // `last` is right
+	int64_t last;       // no entry of the stream is above this
+	uint64_t flight;    // the number of the flight that saw it last, and
+	size_t index;       // its own number there
+	size_t uses;        // by flights
 	uint64_t hash;
 	struct stream *next; // of the same bucket
 };

@@ -1,5 +1,6 @@
 // redis_url.c: see redis_url.h. What is not understood is refused: a part that was silently ignored could be the one that
-// matters (a query that asks for TLS, a second path).
+// matters (a query that asks for TLS, a second path). No message quotes the url: any part of a mistyped one may be the
+// password.
 #include "connectors/redis/redis_url.h"
 
 #include "base/text.h"
@@ -41,8 +42,10 @@ static bool decode(struct meow_bytes from, char **ret_text, const char *what, st
 			i += 2;
 		} else {
 			free(text);
-			return error_set(err, MEOW_CONFIG, "the %s in the url has a \"%%\" that is no escape: write \"%%25\" for a "
-				"percent sign", what);
+			return error_set(err, MEOW_CONFIG,
+				"the %s in the url has a \"%%\" that is no escape: write \"%%25\" for a "
+				"percent sign",
+				what);
 		}
 	}
 	*to = '\0';
@@ -65,8 +68,8 @@ static bool take_credentials(struct meow_bytes from, struct redis_url *url, stru
 	if (colon == NULL)
 		return error_set(err, MEOW_CONFIG, "the url has a user without a password: write \"user:password@\"");
 	size_t size = (size_t)(colon - from.data);
-	return decode((struct meow_bytes){from.data, size}, &url->user, "user", err)
-		&& decode((struct meow_bytes){colon + 1, from.size - size - 1}, &url->password, "password", err);
+	return decode((struct meow_bytes){from.data, size}, &url->user, "user", err) &&
+		   decode((struct meow_bytes){colon + 1, from.size - size - 1}, &url->password, "password", err);
 }
 
 static bool take_place(struct meow_bytes from, struct redis_url *url, struct meow_error *err)
@@ -82,7 +85,8 @@ static bool take_place(struct meow_bytes from, struct redis_url *url, struct meo
 	if (rest != NULL && rest < end)
 		port = (struct meow_bytes){rest + 1, (size_t)(end - rest - 1)};
 	if (rest != NULL && rest < end && (*rest != ':' || !take_number(port, 65535, &url->port) || url->port == 0))
-		return error_set(err, MEOW_CONFIG, "the url has a port that is none: \"%.*s\"", (int)port.size, port.data);
+		return error_set(
+			err, MEOW_CONFIG, "the url has a port that is none: write host:port, with a number up to 65535");
 	if (host.size == 0)
 		return error_set(err, MEOW_CONFIG, "the url has no host: write redis://host:port/0");
 	return decode(host, &url->host, "host", err);
@@ -91,7 +95,8 @@ static bool take_place(struct meow_bytes from, struct redis_url *url, struct meo
 static bool take_all(struct meow_bytes rest, struct redis_url *url, struct meow_error *err)
 {
 	if (memchr(rest.data, '?', rest.size) != NULL || memchr(rest.data, '#', rest.size) != NULL)
-		return error_set(err, MEOW_CONFIG, "the url has something behind \"?\" or \"#\", which is not understood: write "
+		return error_set(err, MEOW_CONFIG,
+			"the url has something behind \"?\" or \"#\", which is not understood: write "
 			"redis://user:password@host:port/database, with \"%%3F\" and \"%%23\" for these characters themselves");
 	const char *at = memrchr(rest.data, '@', rest.size);
 	if (at != NULL) {
@@ -102,9 +107,9 @@ static bool take_all(struct meow_bytes rest, struct redis_url *url, struct meow_
 	}
 	const char *slash = memchr(rest.data, '/', rest.size);
 	size_t size = slash != NULL ? (size_t)(slash - rest.data) : rest.size;
-	if (slash != NULL && size + 1 < rest.size
-		&& !take_number((struct meow_bytes){slash + 1, rest.size - size - 1}, 1000000, &url->database))
-		return error_set(err, MEOW_CONFIG, "the url names a database that is no number: \"%s\"", slash + 1);
+	if (slash != NULL && size + 1 < rest.size &&
+		!take_number((struct meow_bytes){slash + 1, rest.size - size - 1}, 1000000, &url->database))
+		return error_set(err, MEOW_CONFIG, "the url names a database that is no number: write host:port/0");
 	if (!take_place((struct meow_bytes){rest.data, size}, url, err))
 		return false;
 	if (asprintf(&url->place, strchr(url->host, ':') != NULL ? "[%s]:%d" : "%s:%d", url->host, url->port) < 0) {
@@ -117,7 +122,8 @@ static bool take_all(struct meow_bytes rest, struct redis_url *url, struct meow_
 bool redis_url_parse(const char *text, struct redis_url *ret_url, struct meow_error *err)
 {
 	if (strncmp(text, SCHEME_TLS, sizeof(SCHEME_TLS) - 1) == 0)
-		return error_set(err, MEOW_CONFIG, "rediss:// needs TLS, which this build cannot do with Redis: put a TLS proxy "
+		return error_set(err, MEOW_CONFIG,
+			"rediss:// needs TLS, which this build cannot do with Redis: put a TLS proxy "
 			"beside it, such as stunnel, and name that with redis://");
 	if (strncmp(text, SCHEME, sizeof(SCHEME) - 1) != 0)
 		return error_set(err, MEOW_CONFIG, "the url must begin with redis://");

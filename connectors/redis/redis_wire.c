@@ -91,8 +91,9 @@ void wire_fail(struct wire *wire, const struct meow_error *err)
 static void lose(struct wire *wire, const char *why)
 {
 	struct meow_error err;
-	error_set(&err, MEOW_UNAVAILABLE, wire->connected ? "Redis at %s: the connection is lost: %s" :
-		"cannot connect to Redis at %s: %s", wire->place, why);
+	error_set(&err, MEOW_UNAVAILABLE,
+		wire->connected ? "Redis at %s: the connection is lost: %s" : "cannot connect to Redis at %s: %s", wire->place,
+		why);
 	set_failed(wire, true, &err);
 }
 
@@ -221,8 +222,8 @@ static bool make_parts(struct wire *wire, const char *host, int port, struct meo
 	if (wire->context == NULL)
 		return error_no_memory(err);
 	if (wire->context->err != 0)
-		return error_set(err, MEOW_UNAVAILABLE, "cannot connect to Redis at %s: %s", wire->place,
-			wire->context->errstr);
+		return error_set(
+			err, MEOW_UNAVAILABLE, "cannot connect to Redis at %s: %s", wire->place, wire->context->errstr);
 	wire->io = loop_io_create(wire->loop, wire->context->fd, on_io, wire);
 	return wire->io != NULL || error_no_memory(err);
 }

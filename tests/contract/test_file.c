@@ -51,7 +51,7 @@ static void read_lines(const char *path, struct contract_log *log)
 		if (!envelope_read((struct meow_bytes){line, (size_t)size - 1}, &scratch, &read, &err))
 			fail_msg("%s: %s", path, err.text);
 		contract_log_add(log, &(struct contract_entry){read.position, read.version, read.aggregate_type,
-			read.aggregate_id, read.type, read.data});
+								  read.aggregate_id, read.type, read.data});
 	}
 	if (file != NULL)
 		fclose(file);

@@ -70,7 +70,9 @@ static long long number(const char *format, ...)
 	redisReply *reply = redisvCommand(client(), format, args);
 	va_end(args);
 	assert_non_null(reply);
-	long long result = reply->type == REDIS_REPLY_INTEGER ? reply->integer : reply->str != NULL ? atoll(reply->str) : -1;
+	long long result = reply->type == REDIS_REPLY_INTEGER ? reply->integer
+					   : reply->str != NULL               ? atoll(reply->str)
+														  : -1;
 	freeReplyObject(reply);
 	return result;
 }
@@ -597,8 +599,13 @@ static void test_the_fields_are_those_of_the_conventions(void **state)
 	struct fixture *fixture = *state;
 	struct contract_relay *relay = &fixture->relay;
 	const struct meow_event event = {
-		.position = 7, .version = 2, .time_us = 1700000000123456, .aggregate_type = MEOW_BYTES("order"),
-		.aggregate_id = MEOW_BYTES("a 1"), .type = MEOW_BYTES("placed"), .data = MEOW_BYTES("{\"n\": 1.0}\n"),
+		.position = 7,
+		.version = 2,
+		.time_us = 1700000000123456,
+		.aggregate_type = MEOW_BYTES("order"),
+		.aggregate_id = MEOW_BYTES("a 1"),
+		.type = MEOW_BYTES("placed"),
+		.data = MEOW_BYTES("{\"n\": 1.0}\n"),
 		.metadata = MEOW_BYTES("{\"traceparent\":\"x\"}"),
 	};
 	struct meow_event bare = event;
@@ -785,7 +792,8 @@ static void test_passwords(void **state)
 		open_until_over(&fixture->relay);
 		const struct contract_relay *relay = &fixture->relay;
 		bool right = tries[i].kind == MEOW_ERROR_NONE ? relay->opened
-			: relay->failed && relay->error.kind == tries[i].kind && strstr(relay->error.text, tries[i].text) != NULL;
+													  : relay->failed && relay->error.kind == tries[i].kind &&
+															strstr(relay->error.text, tries[i].text) != NULL;
 		bool leaks = strstr(relay->error.text, "wrong@") != NULL || strstr(relay->error.text, "cret") != NULL;
 		if (!right || leaks) {
 			command("CONFIG SET requirepass %s", "");
@@ -799,7 +807,8 @@ static void test_passwords(void **state)
 static void test_a_user_who_may_not_ask_for_more_can_still_be_used(void **state)
 {
 	struct fixture *fixture = *state;
-	command("ACL SETUSER relay on >pw ~events ~meowmx:* +set +get +hmget +hset +xadd +xinfo +xrange +watch +multi +exec "
+	command(
+		"ACL SETUSER relay on >pw ~events ~meowmx:* +set +get +hmget +hset +xadd +xinfo +xrange +watch +multi +exec "
 		"+select");
 	use_settings(fixture, "relay:pw@", "", NULL);
 	bool published = contract_publish(&fixture->relay, 100, LONG_MS);
@@ -839,7 +848,8 @@ static void test_a_cluster_is_refused(void **state)
 	use_settings(fixture, "", "", NULL);
 	open_until_over(&fixture->relay);
 	struct contract_relay *relay = &fixture->relay;
-	bool right = relay->failed && relay->error.kind == MEOW_CONFIG && strstr(relay->error.text, "not supported") != NULL;
+	bool right =
+		relay->failed && relay->error.kind == MEOW_CONFIG && strstr(relay->error.text, "not supported") != NULL;
 	server_destroy(server);
 	server = kept;
 	assert_true(right);
@@ -880,7 +890,8 @@ static void test_settings_are_checked(void **state)
 	for (size_t i = 0; i < sizeof(tries) / sizeof(*tries); i++) {
 		struct meow_error err = {0};
 		bool ok = is_accepted(tries[i].name, tries[i].value, &err);
-		if (ok != (tries[i].text == NULL) || (!ok && (err.kind != MEOW_CONFIG || strstr(err.text, tries[i].text) == NULL)))
+		if (ok != (tries[i].text == NULL) ||
+			(!ok && (err.kind != MEOW_CONFIG || strstr(err.text, tries[i].text) == NULL)))
 			fail_msg("%s: %s: %s", tries[i].name, tries[i].value, err.text);
 	}
 }
