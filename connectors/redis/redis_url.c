@@ -87,6 +87,8 @@ static bool take_place(struct meow_bytes from, struct redis_url *url, struct meo
 	if (rest != NULL && rest < end && (*rest != ':' || !take_number(port, 65535, &url->port) || url->port == 0))
 		return error_set(
 			err, MEOW_CONFIG, "the url has a port that is none: write host:port, with a number up to 65535");
+	if (close == NULL && host.size > 0 && (host.data[0] == '[' || memchr(host.data, ':', host.size) != NULL))
+		return error_set(err, MEOW_CONFIG, "the url has an IPv6 address without its brackets: write [::1]:6379");
 	if (host.size == 0)
 		return error_set(err, MEOW_CONFIG, "the url has no host: write redis://host:port/0");
 	return decode(host, &url->host, "host", err);

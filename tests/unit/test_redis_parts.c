@@ -37,8 +37,8 @@ static void test_a_broken_url_is_refused_without_its_password(void **state)
 	(void)state;
 	static const char *const broken[] = {"redis://:s3cret@", "redis://:s3cret%@h", "redis://:s3cret%4",
 		"redis://:s3cret@h:x", "redis://:s3cret@h/x", "redis://:s3cret@h:70000", "redis://:s3cret@[::1",
-		"redis://:s3cret@h?tls", "rediss://:s3cret@h", "redis://:s3cret@h:6379/99999999999999999999",
-		"redis://u%00:s3cret@h"};
+		"redis://:s3cret@::1", "redis://:s3cret@h?tls", "rediss://:s3cret@h",
+		"redis://:s3cret@h:6379/99999999999999999999", "redis://u%00:s3cret@h"};
 	for (size_t i = 0; i < sizeof(broken) / sizeof(*broken); i++) {
 		struct redis_url url;
 		struct meow_error err = {0};
