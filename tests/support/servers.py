@@ -62,6 +62,9 @@ class Server:
     def again(self):
         self._run("again", self.folder)
 
+    def restart(self):
+        self._run("restart", self.folder)
+
     def log(self):
         with open(os.path.join(self.folder, "log"), encoding="utf-8", errors="replace") as log:
             return log.read()

@@ -1,0 +1,123 @@
+"""Servers that are down at the start, servers that go away in the middle, and a pooler in between.
+
+usage: test_outage.py start|middle|pooler PROGRAM TOOLS [--seed N] [--no-kafka]
+
+The relay waits, says so, goes on by itself, and afterwards every sink has what the store has, in order.
+"""
+import argparse
+import random
+import sys
+import time
+import urllib.error
+import urllib.request
+
+from world import Server, World, wait_until
+
+
+def expect(truth, what):
+    if not truth:
+        raise RuntimeError("expected: %s" % what)
+
+
+def answer(world, path):
+    try:
+        with urllib.request.urlopen("http://127.0.0.1:%d%s" % (world.port, path), timeout=5) as reply:
+            return reply.status
+    except urllib.error.HTTPError as failure:
+        return failure.code
+    except OSError:
+        return 0
+
+
+def servers(world):
+    return [world.postgres, world.redis] + ([world.kafka] if world.kafka else [])
+
+
+def lines_about(world, text):
+    return sum(text in line for line in world.relay.log().splitlines())
+
+
+def down_at_start(world):
+    world.storm(2)
+    world.calm()
+    for server in servers(world):
+        server.stop()
+    world.relay.start()
+    wait_until("an answer to /livez", lambda: answer(world, "/livez") == 200)
+    expect(answer(world, "/readyz") == 503, "a relay that reaches nothing is not ready")
+    time.sleep(5)
+    said = len(world.relay.log().splitlines())
+    expect(0 < said <= 30, "it says what it waits for and does not repeat itself: %d lines" % said)
+    world.postgres.again()
+    time.sleep(3)
+    routes = world.relay.routes()
+    expect(routes["cache"]["state"] == "RESTARTING", "a route whose sink is down recovers: %s" % routes["cache"])
+    expect("reason" in routes["cache"], "the reason shows: %s" % routes["cache"])
+    wait_until("the file, whose disk was never away", lambda: world.relay.routes()["audit"]["state"] == "RUNNING")
+    for server in servers(world)[1:]:
+        server.again()
+    world.storm(2)
+    world.calm()
+    world.catch_up()
+    expect(answer(world, "/readyz") == 200, "a relay that has caught up is ready")
+
+
+def away_in_the_middle(world):
+    world.storm(14, writers=4)
+    world.relay.start()
+    time.sleep(1.5)
+    for server in servers(world):
+        server.kill()
+        time.sleep(1.5)
+        expect(answer(world, "/livez") == 200, "the relay lives without %s" % server.kind)
+        server.again()
+        time.sleep(1.5)
+    for server in servers(world):
+        server.restart()
+    world.calm()
+    world.catch_up()
+
+
+def through_a_pooler(world):
+    pooler = Server("pgbouncer", "target=" + world.postgres.url, "pool_mode=transaction", "default_pool_size=10",
+                    "ignore_startup_parameters=extra_float_digits,options")
+    world.configure(pooler.url)
+    world.storm(6)
+    world.relay.start()
+    time.sleep(2)
+    pooler.kill()
+    time.sleep(1)
+    pooler.again()
+    world.calm()
+    world.catch_up()
+    expect(lines_about(world, "pooler") >= 1, "the relay says that a pooler is in between")
+    # Nobody notifies it: a lone event must arrive by polling.
+    time.sleep(5)
+    world.meowmx("append", "order", "lone", "Happened", "{}")
+    world.catch_up(seconds=5)
+    expect("prepared statement" not in world.relay.log(), "no prepared statements through a pooler")
+
+
+PARTS = {"start": down_at_start, "middle": away_in_the_middle, "pooler": through_a_pooler}
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("part", choices=PARTS)
+    parser.add_argument("program")
+    parser.add_argument("tools")
+    parser.add_argument("--seed", type=int, default=random.randrange(1 << 30))
+    parser.add_argument("--no-kafka", action="store_true")
+    options = parser.parse_args()
+    world = World(options.program, options.tools, options.seed, kafka=not options.no_kafka)
+    try:
+        PARTS[options.part](world)
+    except RuntimeError:
+        print(world.relay.log()[-6000:])
+        raise
+    world.relay.end()
+    faults = world.compare()
+    return 1 if faults else 0
+
+
+sys.exit(main())

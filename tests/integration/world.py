@@ -1,0 +1,224 @@
+"""A store under a storm of writers, a relay with a route to each sink, and the comparison of what arrived."""
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
+from servers import Server, scratch  # noqa: E402
+
+TYPES = ["order", "payment", "注文"]  # those that tests/tools/storm.c writes
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def wait_until(what, condition, seconds=60):
+    end = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > end:
+            raise RuntimeError("waited %d s in vain: %s" % (seconds, what))
+        time.sleep(0.05)
+
+
+class Redis:
+    """As much of the protocol as reading needs."""
+
+    def __init__(self, port):
+        self.file = socket.create_connection(("127.0.0.1", port)).makefile("rwb")
+
+    def ask(self, *words):
+        self.file.write(b"*%d\r\n" % len(words))
+        for word in words:
+            word = word.encode()
+            self.file.write(b"$%d\r\n%s\r\n" % (len(word), word))
+        self.file.flush()
+        return self.read()
+
+    def read(self):
+        line = self.file.readline()
+        kind, rest = line[:1], line[1:-2]
+        if kind == b"-":
+            raise RuntimeError(rest.decode())
+        if kind == b"$":
+            return None if rest == b"-1" else self.file.read(int(rest) + 2)[:-2].decode()
+        if kind == b"*":
+            return [self.read() for _ in range(int(rest))]
+        return rest.decode()
+
+
+class Relay:
+    def __init__(self, program, config, port):
+        self.command, self.port = [program, "relay", "-c", config], port
+        self.path = os.path.join(scratch(), "relay.log")
+        self.process = None
+
+    def start(self):
+        with open(self.path, "ab") as log:
+            self.process = subprocess.Popen(self.command, stderr=log)
+
+    def end(self, number=signal.SIGTERM):
+        if self.process.poll() is not None:
+            raise RuntimeError("the relay ended by itself with %d" % self.process.returncode)
+        self.process.send_signal(number)
+        status = self.process.wait(timeout=60)
+        if number == signal.SIGTERM and status != 0:
+            raise RuntimeError("a graceful stop ended with %d" % status)
+
+    def routes(self):
+        """What /status says, by route; empty while it does not answer."""
+        try:
+            with urllib.request.urlopen("http://127.0.0.1:%d/status" % self.port, timeout=5) as answer:
+                return {route["name"]: route for route in json.load(answer)["routes"]}
+        except OSError:
+            return {}
+
+    def log(self):
+        with open(self.path, encoding="utf-8") as log:
+            return log.read()
+
+
+class World:
+    """Servers, a store that is set up, and a configuration with the routes topics, cache and audit.
+
+    kafka_dump "-" leaves Kafka out. store_url: how the relay reaches the store, if not directly.
+    """
+
+    def __init__(self, program, tools, seed, kafka=True, settings=()):
+        self.program, self.tools, self.seed = program, tools, seed
+        self.postgres = Server("postgres", *settings)
+        self.redis = Server("redis", "appendonly=yes", "appendfsync=always")
+        self.kafka = Server("kafka") if kafka else None
+        self.path = os.path.join(scratch(), "events.jsonl")
+        self.config = os.path.join(scratch(), "meowmx.yaml")
+        self.port = free_port()
+        self.meowmx("setup", "--id-type", "TEXT")
+        self.configure(self.postgres.url)
+        self.relay = Relay(program, self.config, self.port)
+        self.writers = None
+        print("seed %d" % seed)
+
+    def meowmx(self, *words):
+        done = subprocess.run([self.program, *words, "--store", self.postgres.url], check=True, stdout=subprocess.PIPE,
+                              text=True)
+        return done.stdout
+
+    def configure(self, store_url):
+        with open(self.config, "w", encoding="utf-8") as out:
+            out.write("store: {url: '%s'}\nhttp: {listen: '127.0.0.1:%d'}\n" % (store_url, self.port))
+            out.write("relay: {backoff_max: 2s}\nroutes:\n")
+            out.write("  cache: {redis: {url: '%s', stream: 'events:{aggregate_type}'}}\n" % self.redis.url)
+            out.write("  audit: {file: {path: '%s'}}\n" % self.path)
+            if self.kafka:
+                out.write("  topics:\n    kafka:\n      topic: 'shop.{aggregate_type}'\n"
+                          "      topics: {'注文': 'shop.japan'}\n      partitions: 3\n"
+                          "      client: {bootstrap.servers: '%s'}\n" % self.kafka.url)
+
+    def storm(self, seconds, writers=6, pause_ms=5):
+        """Writers, beside the test; calm() waits for them."""
+        self.writers = subprocess.Popen(
+            [os.path.join(self.tools, "storm"), self.postgres.url, str(writers), str(seconds), str(self.seed),
+             str(pause_ms)], stdout=subprocess.PIPE, text=True)
+
+    def calm(self):
+        said, _ = self.writers.communicate(timeout=600)
+        if self.writers.returncode != 0:
+            raise RuntimeError("the storm failed")
+        print("storm: %s" % said.strip())
+
+    def events(self):
+        return [json.loads(line) for line in self.meowmx("load").splitlines()]
+
+    def catch_up(self, seconds=120):
+        head = max(event["position"] for event in self.events())
+
+        def caught_up():
+            routes = self.relay.routes()
+            return routes and all(route["state"] == "RUNNING" and route["position"] >= head
+                                  for route in routes.values())
+        try:
+            wait_until("every route at %d" % head, caught_up, seconds)
+        except RuntimeError:
+            print(json.dumps(self.relay.routes(), indent=1))
+            print(self.relay.log()[-4000:])
+            raise
+
+    # --- what arrived: (position, aggregate, version, data) in each sink's order
+
+    def redis_entries(self):
+        client, entries = Redis(self.redis.port), []
+        for kind in TYPES:
+            for identity, fields in client.ask("XRANGE", "events:" + kind, "-", "+"):
+                fields = dict(zip(fields[::2], fields[1::2]))
+                if fields["aggregate_type"] != kind:
+                    raise RuntimeError("entry %s is in the wrong stream" % identity)
+                entries.append((int(identity.split("-")[0]), fields["aggregate_id"], int(fields["version"]),
+                                json.loads(fields["data"])))
+        return entries
+
+    def file_entries(self):
+        with open(self.path, encoding="utf-8") as lines:
+            events = [json.loads(line) for line in lines]
+        return [(event["position"], event["aggregate_id"], event["version"], event["data"]) for event in events]
+
+    def kafka_entries(self):
+        dump = subprocess.run([os.path.join(self.tools, "kafka_dump"), self.kafka.url, "shop.*"], check=True,
+                              stdout=subprocess.PIPE, text=True)
+        rows = [line.split("\t") for line in dump.stdout.splitlines()]
+        return [(int(row[3]), row[5], int(row[6]), json.loads(row[8])) for row in rows]
+
+    def compare(self):
+        """Prints what is wrong with the sinks, and returns how much."""
+        store = {event["position"]: (event["aggregate_id"], event["version"], event["data"])
+                 for event in self.events()}
+        faults = check_store(store)
+        faults += compare("redis", store, self.redis_entries(), once=True)
+        faults += compare("file", store, self.file_entries(), once=True)
+        if self.kafka:
+            faults += compare("kafka", store, self.kafka_entries(), once=False)
+        for fault in faults[:20]:
+            print(fault)
+        if faults:
+            print(self.relay.log()[-6000:])
+        return len(faults)
+
+
+def check_store(store):
+    """Positions and versions of an aggregate rise together, or the comparison below would prove nothing."""
+    faults, after = [], {}
+    if len(store) < 100:
+        faults.append("store: %d events are too few for a test" % len(store))
+    for position in sorted(store):
+        aggregate, version, _ = store[position]
+        if version != after.get(aggregate, 0):
+            faults.append("store: %s: version %d where %d must be" % (aggregate, version, after.get(aggregate, 0)))
+        after[aggregate] = version + 1
+    return faults
+
+
+def compare(name, store, entries, once):
+    """Nothing missing, nothing strange, each aggregate in order at its first sight, and with once nothing twice."""
+    faults, seen, after = [], set(), {}
+    for position, aggregate, version, data in entries:
+        if position in seen:
+            if once:
+                faults.append("%s: position %d twice" % (name, position))
+            continue
+        seen.add(position)
+        if store.get(position) != (aggregate, version, data):
+            faults.append("%s: position %d is %s %d %s and in the store %s" % (name, position, aggregate, version, data,
+                                                                              store.get(position)))
+        if version != after.get(aggregate, 0):
+            faults.append("%s: %s: version %d where %d must be" % (name, aggregate, version, after.get(aggregate, 0)))
+        after[aggregate] = version + 1
+    faults += ["%s: position %d is missing" % (name, position) for position in sorted(set(store) - seen)]
+    print("%s: %d entries of %d events, %d repeated, %d faults" % (name, len(entries), len(store),
+                                                                  len(entries) - len(seen), len(faults)))
+    return faults
