@@ -1,0 +1,208 @@
+// kafka_flight.c: the batches under way. librdkafka hands each message's report back with a pointer to its event, which
+// lies in the batch's array: that tells the flight, and the bit of the event in it. A batch is done when all its events
+// are acknowledged.
+//
+// A broker refuses a whole request for the sake of one message in it, and a topic may take less in a request than we put
+// there. So a refusal of several messages is looked into: the producer is made anew, first with requests no larger than
+// the largest of the refused messages, then with one message each, and what is not acknowledged goes again.
+#include "connectors/kafka/kafka_part.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static void flight_free(struct flight *flight)
+{
+	if (flight == NULL)
+		return;
+	free(flight->acknowledged);
+	free(flight);
+}
+
+// The last flight that ended is kept for the next batch, with its bits where they are enough.
+static struct flight *take_flight(struct kafka *kafka, size_t count)
+{
+	size_t size = (count + 7) / 8;
+	struct flight *flight = kafka->spare;
+	kafka->spare = NULL;
+	if (flight == NULL || flight->room < size) {
+		flight_free(flight);
+		flight = calloc(1, sizeof(*flight));
+		if (flight == NULL)
+			return NULL;
+		flight->room = size < 256 ? 256 : size;
+		flight->acknowledged = malloc(flight->room);
+		if (flight->acknowledged == NULL) {
+			free(flight);
+			return NULL;
+		}
+	}
+	memset(flight->acknowledged, 0, size);
+	flight->next = NULL;
+	flight->produced = flight->left = 0;
+	return flight;
+}
+
+bool kafka_flight_add(struct kafka *kafka, struct batch *batch)
+{
+	struct flight *flight = take_flight(kafka, batch->count);
+	if (flight == NULL)
+		return kafka_trouble(kafka, MEOW_UNAVAILABLE, "out of memory");
+	flight->batch = batch;
+	if (kafka->flights == NULL)
+		kafka->flights = flight;
+	else
+		kafka->last_flight->next = flight;
+	kafka->last_flight = flight;
+	if (kafka->producing == NULL)
+		kafka->producing = flight;
+	return true;
+}
+
+static bool has_bit(const struct flight *flight, size_t index)
+{
+	return flight->acknowledged[index / 8] >> (index % 8) & 1;
+}
+
+// True if the event is on its way; else the rest has to wait, or there is trouble.
+static bool produce_one(struct kafka *kafka, struct flight *flight)
+{
+	const struct meow_event *event = &flight->batch->events[flight->produced];
+	if (has_bit(flight, flight->produced)) { // from before the producer was made anew
+		flight->produced++;
+		return true;
+	}
+	struct topic *topic = kafka_topic_of(kafka, event);
+	if (topic == NULL)
+		return kafka_trouble(kafka, MEOW_UNAVAILABLE, "out of memory");
+	if (topic->state != TOPIC_READY)
+		return false;
+	switch (kafka_put(kafka, topic, event)) {
+	case PUT_DONE:
+		flight->produced++;
+		flight->left++;
+		kafka->outstanding++;
+		return true;
+	case PUT_NO_TOPIC:
+		kafka_topic_gone(kafka, topic);
+		return false;
+	case PUT_FULL:
+		if (kafka->outstanding == 0)
+			kafka_trouble(kafka, MEOW_CONFIG,
+				"client: queue.buffering.max.kbytes or queue.buffering.max.messages leaves no room for one event; raise it");
+		return false; // goes on when reports come in
+	case PUT_TROUBLE:
+		return false;
+	}
+	return false;
+}
+
+void kafka_produce(struct kafka *kafka)
+{
+	while (kafka->producing != NULL && !kafka->over && kafka->trouble.kind == MEOW_ERROR_NONE && !kafka->inspect) {
+		struct flight *flight = kafka->producing;
+		while (flight->produced < flight->batch->count)
+			if (!produce_one(kafka, flight))
+				return;
+		kafka->producing = flight->next;
+	}
+}
+
+static bool holds(const struct flight *flight, const struct meow_event *event)
+{
+	return event >= flight->batch->events && event < flight->batch->events + flight->batch->count;
+}
+
+static struct flight *flight_of(struct kafka *kafka, const struct meow_event *event)
+{
+	if (kafka->reporting != NULL && holds(kafka->reporting, event))
+		return kafka->reporting;
+	struct flight *flight = kafka->flights;
+	while (flight != NULL && !holds(flight, event))
+		flight = flight->next;
+	return kafka->reporting = flight;
+}
+
+static void note_failure(struct kafka *kafka, const rd_kafka_message_t *message, const struct meow_event *event)
+{
+	char what[DESCRIPTION_SIZE];
+	const char *topic = rd_kafka_topic_name(message->rkt);
+	enum meow_error_kind kind = kafka_error_kind(message->err);
+	if (kind == MEOW_INVALID) {
+		size_t size = event->data.size + event->metadata.size + 2 * event->aggregate_id.size + event->type.size +
+			event->aggregate_type.size;
+		kafka->refused_events++;
+		if (size > kafka->largest_refused)
+			kafka->largest_refused = size;
+		kafka->refused_for_size |= message->err == RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE;
+		if (kafka->refused != 0 && kafka->refused <= event->position)
+			return;
+		kafka->refused = event->position; // the first of them is the one to tell, if it stays alone
+		kafka->trouble.kind = MEOW_ERROR_NONE;
+	} else if (kafka->refused != 0) {
+		return; // what else failed follows from that
+	}
+	kafka_describe(event, what, sizeof(what));
+	kafka_trouble(kafka, kind, "%s: topic %s did not take it: %s%s", what, topic, rd_kafka_err2str(message->err),
+		kafka_error_advice(message->err));
+}
+
+void kafka_reports(struct kafka *kafka, rd_kafka_event_t *event)
+{
+	const rd_kafka_message_t *message;
+	while ((message = rd_kafka_event_message_next(event)) != NULL) {
+		const struct meow_event *about = message->_private;
+		struct flight *flight = flight_of(kafka, about);
+		kafka->outstanding--;
+		if (flight == NULL)
+			continue; // cannot be: a batch stays until the last of its reports
+		if (message->err == RD_KAFKA_RESP_ERR_NO_ERROR) {
+			size_t index = (size_t)(about - flight->batch->events);
+			flight->acknowledged[index / 8] = (uint8_t)(flight->acknowledged[index / 8] | 1u << (index % 8));
+			flight->left--;
+		} else if (!kafka_error_follows(message->err)) {
+			note_failure(kafka, message, about);
+		} else {
+			kafka->lost_messages = true;
+		}
+	}
+}
+
+struct batch *kafka_flight_done(struct kafka *kafka)
+{
+	struct flight *before = NULL;
+	for (struct flight *flight = kafka->flights; flight != NULL; before = flight, flight = flight->next) {
+		if (flight->left > 0 || flight->produced < flight->batch->count)
+			continue;
+		struct batch *batch = flight->batch;
+		*(before == NULL ? &kafka->flights : &before->next) = flight->next;
+		if (kafka->last_flight == flight)
+			kafka->last_flight = before;
+		if (kafka->producing == flight)
+			kafka->producing = flight->next;
+		if (kafka->reporting == flight)
+			kafka->reporting = NULL;
+		flight_free(kafka->spare);
+		kafka->spare = flight;
+		return batch;
+	}
+	return NULL;
+}
+
+void kafka_flight_rewind(struct kafka *kafka)
+{
+	for (struct flight *flight = kafka->flights; flight != NULL; flight = flight->next)
+		flight->produced = flight->left = 0;
+	kafka->producing = kafka->flights;
+	kafka->reporting = NULL;
+	kafka->outstanding = 0;
+}
+
+void kafka_flight_finish(struct kafka *kafka)
+{
+	while (kafka->flights != NULL) {
+		struct flight *next = kafka->flights->next;
+		flight_free(kafka->flights);
+		kafka->flights = next;
+	}
+	flight_free(kafka->spare);
+}

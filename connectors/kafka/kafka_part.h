@@ -1,0 +1,130 @@
+// kafka_part.h: what the files of the Kafka connector share. kafka.c has its life, kafka_topics.c the way from an event
+// to a topic that is there, kafka_flight.c the batches, kafka_message.c one event's message.
+#ifndef CONNECTORS_KAFKA_KAFKA_PART_H
+#define CONNECTORS_KAFKA_KAFKA_PART_H
+
+#include "base/text.h"
+#include "connectors/kafka/kafka.h"
+#include "connectors/kafka/kafka_client.h"
+#include "connectors/kafka/kafka_error.h"
+#include "connectors/kafka/kafka_settings.h"
+#include "relay/template.h"
+
+enum topic_state {
+	TOPIC_BAD,      // its name cannot be
+	TOPIC_ASKED,    // is it there?
+	TOPIC_CREATING, // it was not
+	TOPIC_LATER,    // to be asked for again at again_us
+	TOPIC_READY,
+};
+
+struct topic {
+	struct topic *next; // in its bucket
+	struct topic *next_of_all;
+	// What of an event leads here; absent where the name does not depend on it.
+	struct meow_bytes aggregate_type, aggregate_id, type;
+	enum topic_state state;
+	rd_kafka_topic_t *handle;
+	int64_t again_us;
+	bool noticed; // that it is not there
+	const char *fault; // of TOPIC_BAD
+	char *name;
+	char memory[];
+};
+
+#define TOPIC_BUCKETS 256
+
+struct topics {
+	struct topic *buckets[TOPIC_BUCKETS];
+	struct topic *all;
+	struct topic *recent;
+	bool by_aggregate_type, by_aggregate_id, by_type;
+};
+
+// A batch under way.
+struct flight {
+	struct flight *next;
+	struct batch *batch;
+	size_t produced; // given to librdkafka, or acknowledged already
+	size_t left;     // of these, not acknowledged
+	uint8_t *acknowledged; // a bit for each event
+	size_t room;           // bytes of it
+};
+
+struct kafka {
+	struct connector connector;
+	struct connector_context context;
+	struct template *topic_name;
+	struct kafka_client *client;
+	struct kafka_care care;
+	struct loop_timer *turn;     // what is left for the loop's next turn
+	struct loop_timer *patience; // while no broker answers
+	struct loop_timer *again;    // for topics to be asked for again
+	struct loop_timer *grace;    // between a fatal error and the report that explains it
+	struct buffer notices;       // to be told, each with its NUL
+	struct buffer scratch;       // one event's value and trace
+	size_t most_bytes;           // message.max.bytes
+
+	bool opened, over, fatal;
+	int64_t open_us;         // when it was asked to open
+	int64_t lost_us;         // since when no broker answers, 0: they do
+	bool asking;             // whether any does
+	char reason[MEOW_ERROR_TEXT_SIZE]; // the last that librdkafka said about a broker
+
+	struct topics topics;
+	struct flight *flights, *last_flight, *producing, *spare;
+	struct flight *reporting; // the flight of the last delivery report, which the next is likely to belong to
+	size_t outstanding;       // messages that librdkafka has
+
+	// The first thing that went wrong and was not told yet.
+	struct meow_error trouble;
+	int64_t refused; // what it is about, 0: not about one event
+	bool inspect;    // the producer is made anew in the next turn, to learn which message it is
+	bool lost_messages; // librdkafka gave some up because of an error that it reports by itself
+	size_t refused_events, largest_refused;
+	bool refused_for_size;
+
+	bool *gone; // set by destroy, for whoever is in a host call
+};
+
+// Notes trouble (the first counts); it is told in the next turn. Returns false.
+bool kafka_trouble(struct kafka *kafka, enum meow_error_kind kind, const char *format, ...) BASE_PRINTF(3, 4);
+
+// Notes something to be told in the next turn.
+void kafka_notice(struct kafka *kafka, const char *text);
+
+// --- kafka_topics.c
+
+bool kafka_topics_init(struct kafka *kafka, struct meow_error *err);
+void kafka_topics_finish(struct kafka *kafka);
+void kafka_topics_drop_handles(struct kafka *kafka); // before the client goes; all are asked for anew
+
+// The event's topic; a new one is asked for at once. NULL without memory.
+MEOW_MUST_USE struct topic *kafka_topic_of(struct kafka *kafka, const struct meow_event *event);
+void kafka_topic_answered(struct kafka *kafka, struct topic *topic, const struct kafka_answer *answer);
+void kafka_topic_created(struct kafka *kafka, rd_kafka_event_t *event);
+void kafka_topic_gone(struct kafka *kafka, struct topic *topic);
+void kafka_topics_ask_again(void *kafka);
+
+// --- kafka_message.c
+
+enum put_result { PUT_DONE, PUT_FULL, PUT_NO_TOPIC, PUT_TROUBLE };
+enum put_result kafka_put(struct kafka *kafka, struct topic *topic, const struct meow_event *event);
+
+// What surely is more than librdkafka takes (message.max.bytes); false with err filled.
+MEOW_MUST_USE bool kafka_fits(struct kafka *kafka, const struct meow_event *event, struct meow_error *err);
+
+// "event 17 (order o-1, version 3)"
+#define DESCRIPTION_SIZE 200
+void kafka_describe(const struct meow_event *event, char *text, size_t size);
+
+// --- kafka_flight.c
+
+bool kafka_flight_add(struct kafka *kafka, struct batch *batch);
+void kafka_produce(struct kafka *kafka);                                // all that may go now
+void kafka_reports(struct kafka *kafka, rd_kafka_event_t *event);       // delivery reports
+struct batch *kafka_flight_done(struct kafka *kafka);                   // the next batch that is durable, NULL: none
+void kafka_flight_rewind(struct kafka *kafka);                          // what is not acknowledged is produced again
+void kafka_flight_finish(struct kafka *kafka);
+
+#endif

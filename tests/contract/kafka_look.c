@@ -1,0 +1,120 @@
+// kafka_look.c: see kafka_look.h.
+#include "kafka_look.h"
+
+#include "base/text.h"
+
+#include <string.h>
+
+static rd_kafka_t *make_client(const char *servers, rd_kafka_type_t type)
+{
+	char text[512];
+	rd_kafka_conf_t *conf = rd_kafka_conf_new();
+	const char *const pairs[][2] = {{"bootstrap.servers", servers}, {"log_level", "0"},
+		{"group.id", "contract"}, {"enable.partition.eof", "true"}, {"auto.offset.reset", "earliest"},
+		{"allow.auto.create.topics", "false"}, {"check.crcs", "true"}};
+	for (size_t i = 0; i < sizeof(pairs) / sizeof(*pairs); i++)
+		if (type == RD_KAFKA_CONSUMER || i < 2)
+			assert_int_equal(rd_kafka_conf_set(conf, pairs[i][0], pairs[i][1], text, sizeof(text)), RD_KAFKA_CONF_OK);
+	rd_kafka_t *client = rd_kafka_new(type, conf, text, sizeof(text));
+	assert_non_null(client);
+	return client;
+}
+
+static const struct rd_kafka_metadata *list_topics(rd_kafka_t *client)
+{
+	const struct rd_kafka_metadata *metadata;
+	rd_kafka_resp_err_t failed = rd_kafka_metadata(client, 1, NULL, &metadata, 30000);
+	if (failed != RD_KAFKA_RESP_ERR_NO_ERROR)
+		fail_msg("metadata: %s", rd_kafka_err2str(failed));
+	return metadata;
+}
+
+static rd_kafka_topic_partition_list_t *partitions_of(rd_kafka_t *client, const char *prefix)
+{
+	rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(8);
+	const struct rd_kafka_metadata *metadata = list_topics(client);
+	for (int i = 0; i < metadata->topic_cnt; i++)
+		if (strncmp(metadata->topics[i].topic, prefix, strlen(prefix)) == 0)
+			for (int j = 0; j < metadata->topics[i].partition_cnt; j++)
+				rd_kafka_topic_partition_list_add(list, metadata->topics[i].topic, j)->offset = 0;
+	rd_kafka_metadata_destroy(metadata);
+	return list;
+}
+
+int kafka_partition_count(const char *servers, const char *topic)
+{
+	rd_kafka_t *client = make_client(servers, RD_KAFKA_PRODUCER);
+	const struct rd_kafka_metadata *metadata = list_topics(client);
+	int count = 0;
+	for (int i = 0; i < metadata->topic_cnt; i++)
+		if (strcmp(metadata->topics[i].topic, topic) == 0)
+			count = metadata->topics[i].partition_cnt;
+	rd_kafka_metadata_destroy(metadata);
+	rd_kafka_destroy(client);
+	return count;
+}
+
+void kafka_create_topic(const char *servers, const char *name, const char *config, const char *value)
+{
+	char text[512];
+	rd_kafka_t *client = make_client(servers, RD_KAFKA_PRODUCER);
+	rd_kafka_queue_t *queue = rd_kafka_queue_new(client);
+	rd_kafka_NewTopic_t *topic = rd_kafka_NewTopic_new(name, 2, 1, text, sizeof(text));
+	assert_non_null(topic);
+	if (config != NULL)
+		assert_int_equal(rd_kafka_NewTopic_set_config(topic, config, value), RD_KAFKA_RESP_ERR_NO_ERROR);
+	rd_kafka_CreateTopics(client, &topic, 1, NULL, queue);
+	rd_kafka_event_t *event = rd_kafka_queue_poll(queue, 30000);
+	assert_non_null(event);
+	size_t count;
+	const rd_kafka_topic_result_t **results =
+		rd_kafka_CreateTopics_result_topics(rd_kafka_event_CreateTopics_result(event), &count);
+	assert_int_equal(count, 1);
+	if (rd_kafka_topic_result_error(results[0]) != RD_KAFKA_RESP_ERR_NO_ERROR)
+		fail_msg("topic %s: %s", name, rd_kafka_topic_result_error_string(results[0]));
+	rd_kafka_event_destroy(event);
+	rd_kafka_NewTopic_destroy(topic);
+	rd_kafka_queue_destroy(queue);
+	rd_kafka_destroy(client);
+}
+
+struct meow_bytes kafka_header(const rd_kafka_message_t *message, const char *name)
+{
+	rd_kafka_headers_t *headers;
+	struct meow_bytes value = {0};
+	const void *data;
+	if (rd_kafka_message_headers(message, &headers) == RD_KAFKA_RESP_ERR_NO_ERROR &&
+		rd_kafka_header_get_last(headers, name, &data, &value.size) == RD_KAFKA_RESP_ERR_NO_ERROR)
+		value.data = data;
+	return value;
+}
+
+int64_t kafka_header_number(const rd_kafka_message_t *message, const char *name)
+{
+	int64_t number = -1;
+	if (!text_to_int64(kafka_header(message, name), &number))
+		fail_msg("header %s is missing or no number", name);
+	return number;
+}
+
+void kafka_consume(const char *servers, const char *prefix, kafka_each_fn *each, void *arg)
+{
+	rd_kafka_t *client = make_client(servers, RD_KAFKA_CONSUMER);
+	rd_kafka_poll_set_consumer(client);
+	rd_kafka_topic_partition_list_t *list = partitions_of(client, prefix);
+	assert_int_equal(rd_kafka_assign(client, list), RD_KAFKA_RESP_ERR_NO_ERROR);
+	for (int left = list->cnt; left > 0;) {
+		rd_kafka_message_t *message = rd_kafka_consumer_poll(client, 30000);
+		assert_non_null(message);
+		if (message->err == RD_KAFKA_RESP_ERR__PARTITION_EOF)
+			left--;
+		else if (message->err != RD_KAFKA_RESP_ERR_NO_ERROR)
+			fail_msg("consumer: %s", rd_kafka_message_errstr(message));
+		else
+			each(arg, message);
+		rd_kafka_message_destroy(message);
+	}
+	rd_kafka_topic_partition_list_destroy(list);
+	rd_kafka_consumer_close(client);
+	rd_kafka_destroy(client);
+}
