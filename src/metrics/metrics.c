@@ -7,6 +7,7 @@
 #include <dirent.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <time.h>
@@ -64,6 +65,7 @@ struct series {
 	}
 VALUE(position)
 VALUE(lag_seconds_us)
+VALUE(eta_us)
 VALUE(last_progress_us)
 VALUE(events)
 VALUE(bytes)
@@ -89,6 +91,8 @@ static const struct series route_series[] = {
 		value_lag_events},
 	{"meowmx_route_lag_seconds", "gauge", "Age of the oldest event that is not delivered.", UNIT_SECONDS_OF_US,
 		value_lag_seconds_us},
+	{"meowmx_route_eta_seconds", "gauge", "Until it has caught up at the pace of late; +Inf while it stands.",
+		UNIT_SECONDS_OF_US, value_eta_us},
 	{"meowmx_route_last_progress_timestamp_seconds", "gauge", "When something was last delivered.",
 		UNIT_SECONDS_OF_US, value_last_progress_us},
 	{"meowmx_route_events_total", "counter", "Events that the sink has acknowledged.", UNIT_ONE, value_events},
@@ -111,7 +115,7 @@ const char *const metrics_names[] = {"meowmx_build_info", "meowmx_store_up", "me
 	"meowmx_store_settled_position", "meowmx_store_unsettled_transactions", "meowmx_store_oldest_unsettled_seconds",
 	"meowmx_route_state", "meowmx_route_errors_total", "meowmx_route_publish_duration_seconds",
 	"meowmx_route_latency_seconds", "meowmx_route_position", "meowmx_route_lag_events", "meowmx_route_lag_seconds",
-	"meowmx_route_last_progress_timestamp_seconds", "meowmx_route_events_total", "meowmx_route_bytes_total",
+	"meowmx_route_eta_seconds", "meowmx_route_last_progress_timestamp_seconds", "meowmx_route_events_total", "meowmx_route_bytes_total",
 	"meowmx_route_filtered_events_total", "meowmx_route_restarts_total", "meowmx_route_duplicates_skipped_total",
 	"meowmx_route_inflight_events", "meowmx_route_buffer_bytes", "meowmx_route_settled_looks_total",
 	"meowmx_lease_epoch", "meowmx_loop_longest_turn_seconds", "process_cpu_seconds_total",
@@ -136,16 +140,20 @@ static void label(const struct writer *writer, const char *name, const char *rou
 {
 	buffer_printf(writer->out, "%s{route=\"", name);
 	for (const char *c = route; *c; c++) {
-		if (*c == '"' || *c == '\\')
+		if (*c == '"' || *c == '\\' || *c == '\n')
 			buffer_put_char(writer->out, '\\');
-		buffer_put_char(writer->out, *c);
+		buffer_put_char(writer->out, *c == '\n' ? 'n' : *c);
 	}
 	buffer_put_char(writer->out, '"');
 }
 
 static void put_seconds(struct buffer *out, int64_t us)
 {
-	buffer_printf(out, "%" PRId64 ".%06" PRId64, us / 1000000, us % 1000000);
+	if (us == METRICS_NEVER)
+		buffer_put_text(out, "+Inf");
+	else
+		buffer_printf(out, "%s%lld.%06lld", us < 0 ? "-" : "", llabs(us / 1000000),
+			llabs(us % 1000000));
 }
 
 static void write_value(const struct writer *writer, enum unit unit, int64_t value)

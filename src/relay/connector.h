@@ -68,7 +68,7 @@ struct connector_impl {
 	const struct setting *settings; // ends with a setting without a name
 	enum connector_rule when_behind;
 	enum connector_rule when_empty;
-	const char *stop_advice; // for SINK_STOP: which command or setting decides; one clause
+	const char *stop_advice; // for SINK_STOP: what else than `subscription resume` helps: "bring its data back"
 
 	// What can be checked without a connection: names, combinations. Fills err with the setting's name in it.
 	bool (*check)(const struct config_section *settings, struct meow_error *err);

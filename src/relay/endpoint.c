@@ -7,9 +7,9 @@
 #include <string.h>
 
 // Ready: the route progresses or is caught up. A pause is an operator's will.
-static bool is_ready(enum route_state state)
+static bool is_ready(const struct executor_report *report)
 {
-	return state == ROUTE_RUNNING || state == ROUTE_PAUSED;
+	return (report->state == ROUTE_RUNNING && !report->stands_still) || report->state == ROUTE_PAUSED;
 }
 
 static void answer_ready(struct endpoint *endpoint, bool verbose, struct http_reply *reply)
@@ -18,7 +18,7 @@ static void answer_ready(struct endpoint *endpoint, bool verbose, struct http_re
 	for (size_t i = 0; i < endpoint->count; i++) {
 		struct executor_report report;
 		executor_report(endpoint->executors[i], &report);
-		bool ok = is_ready(report.state);
+		bool ok = is_ready(&report);
 		ready &= ok;
 		if (!ok || verbose)
 			buffer_printf(&reply->body, "[%c] route %s: %s%s%s\n", ok ? '+' : '-', executor_route(endpoint->executors[i]),

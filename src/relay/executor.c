@@ -34,6 +34,7 @@ static void refresh_report(struct executor *executor)
 	pthread_mutex_lock(&executor->mutex);
 	struct executor_report *copy = &executor->report;
 	copy->state = now.state;
+	copy->stands_still = now.stands_still;
 	copy->error_position = now.error_position;
 	copy->retry_in_ms = now.retry_in_ms;
 	copy_text(copy->reason, sizeof(copy->reason), now.reason);

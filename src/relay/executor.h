@@ -11,6 +11,7 @@ struct executor_report {
 	enum route_state state;
 	char reason[MEOW_ERROR_TEXT_SIZE]; // empty while all is well
 	char error_class[32];
+	bool stands_still;
 	int64_t error_position;
 	int64_t retry_in_ms;
 	char held_back_by[160];

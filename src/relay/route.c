@@ -28,7 +28,6 @@ struct route *route_create(
 	route->env = *environment;
 	route->backoff = (struct backoff){settings->backoff_least_ms, settings->backoff_most_ms, 0};
 	route->retry_at_us = -1;
-	route->delivered_time_us = MEOW_NO_TIME;
 	route->window = window_create(settings->window_bytes);
 	route->timer = loop_timer_create(environment->loop, on_timer, route);
 	route->save_timer = loop_timer_create(environment->loop, on_save_timer, route);
@@ -42,6 +41,7 @@ struct route *route_create(
 
 static void drop_sink(struct route *route)
 {
+	route_watch_unfollow(route);
 	follow_destroy(route->follow);
 	route->follow = NULL;
 	if (route->connector)
@@ -62,7 +62,7 @@ static void drop_session(struct route *route)
 {
 	session_destroy(route->session);
 	route->session = NULL;
-	route->saving = false;
+	route->saving = route->watch.asking = false;
 	atomic_store(&route->env.metrics->store_up, false);
 }
 
@@ -87,13 +87,26 @@ void route_destroy(struct route *route)
 void route_set_state(struct route *route, enum route_state state)
 {
 	if (route->state != state && state == ROUTE_RUNNING) {
-		LOG(LOG_INFO, route->started_once ? "route is running again" : "route is running",
-			LOG_TEXT("route", route->settings.name), LOG_NUMBER("position", route->chosen_position));
+		if (!route->started_once)
+			LOG(LOG_INFO, "route is running", LOG_TEXT("route", route->settings.name),
+				LOG_NUMBER("position", route->chosen_position));
+		route->say_back = route->started_once;
 		route->started_once = true;
 	}
 	route->state = state;
 	route->save_state = true;
 	atomic_store(&route->env.metrics->state, (int)state);
+}
+
+// Not at the first sign: a sink that opens and fails again each time would fill the log, and never be backed off from.
+void route_is_back(struct route *route)
+{
+	backoff_reset(&route->backoff);
+	route->logged[0] = '\0';
+	if (route->say_back)
+		LOG(LOG_INFO, "route is running again", LOG_TEXT("route", route->settings.name),
+			LOG_NUMBER("position", window_mark(route->window).position));
+	route->say_back = false;
 }
 
 // One line for each change of reason, not for each try.
@@ -143,7 +156,6 @@ static bool worth_a_retry(const struct route *route)
 static void enter_halted(struct route *route)
 {
 	route->phase = PHASE_HALTED;
-	route->decision_used = true; // whatever an operator decided has been tried
 	route_set_state(route, ROUTE_FAILED);
 	log_failure(route, LOG_ERROR, "route has stopped", -1);
 	if (route->session)
@@ -151,15 +163,34 @@ static void enter_halted(struct route *route)
 	loop_timer_start(route->timer, HALTED_POLL_US);
 }
 
+// While it runs, what it has reached is what the next checkpoint says.
+static void note_mark(struct route *route)
+{
+	if (!route->follow)
+		return;
+	struct window_mark mark = window_mark(route->window);
+	route->checkpoint.delivered = mark.delivered;
+	route->checkpoint.position = mark.position;
+	free(route->loaded_fingerprint);
+	route->loaded_fingerprint = mark.fingerprint ? strdup(mark.fingerprint) : NULL;
+}
+
+static void wait_for_next_try(struct route *route)
+{
+	atomic_fetch_add(&route->env.metrics->restarts, 1);
+	int64_t delay = backoff_next_ms(&route->backoff, loop_random(route->env.loop));
+	route->phase = PHASE_WAITING;
+	route->retry_at_us = loop_now_us(route->env.loop) + delay * MS;
+	route_set_state(route, ROUTE_RESTARTING);
+	log_failure(route, LOG_WARN, "route waits", delay);
+	if (route->session && !route->row_moved)
+		route_save(route);
+	loop_timer_start(route->timer, delay * MS);
+}
+
 static void fall(struct route *route)
 {
-	struct window_mark mark = window_mark(route->window);
-	if (route->follow) { // it ran: what it reached is what the next checkpoint says
-		route->checkpoint.delivered = mark.delivered;
-		route->checkpoint.position = mark.position;
-		free(route->loaded_fingerprint);
-		route->loaded_fingerprint = mark.fingerprint ? strdup(mark.fingerprint) : NULL;
-	}
+	note_mark(route);
 	drop_sink(route);
 	bool retry = worth_a_retry(route);
 	if (route->session_failed) {
@@ -168,23 +199,14 @@ static void fall(struct route *route)
 		route->store_lost = true;
 	}
 	route_update_metrics(route);
-	if (route->stopping) {
+	if (route->stopping && route->session && !route->row_moved)
+		route_saved_last(route);
+	else if (route->stopping)
 		route_close(route);
-		return;
-	}
-	if (!retry) {
+	else if (retry)
+		wait_for_next_try(route);
+	else
 		enter_halted(route);
-		return;
-	}
-	atomic_fetch_add(&route->env.metrics->restarts, 1);
-	int64_t delay = backoff_next_ms(&route->backoff, loop_random(route->env.loop));
-	route->phase = PHASE_WAITING;
-	route->retry_at_us = loop_now_us(route->env.loop) + delay * MS;
-	route_set_state(route, ROUTE_RESTARTING);
-	log_failure(route, LOG_WARN, "route waits", delay);
-	if (route->session)
-		route_save(route);
-	loop_timer_start(route->timer, delay * MS);
 }
 
 static void drain_is_over(struct route *route)
@@ -212,8 +234,10 @@ static void on_timer(void *arg)
 	case PHASE_SAVING: // the store does not answer: the next start learns the rest from the sink or sends it again
 		route_close(route);
 		return;
-	case PHASE_IDLE:
 	case PHASE_OPENING:
+		route_look_for_start(route);
+		return;
+	case PHASE_IDLE:
 	case PHASE_RUNNING:
 		return;
 	}
@@ -225,18 +249,15 @@ static void on_saved(void *arg, const struct meow_error *err)
 {
 	struct route *route = arg;
 	route->saving = false;
-	if (err && err->kind != MEOW_CONFLICT) {
-		route_fail(route, err, true);
-		if (route->phase == PHASE_SAVING)
-			route_close(route);
-		return;
-	}
 	if (err) {
-		route_fail(route, err, false);
+		route->row_moved = err->kind == MEOW_CONFLICT;
+		route_fail(route, err, !route->row_moved);
 		return;
 	}
-	if (route->phase == PHASE_SAVING && !route->dirty)
-		route_close(route);
+	if (route->saving_decision)
+		route->decision = false;
+	if (route->phase == PHASE_SAVING)
+		route->dirty ? route_save(route) : route_close(route);
 	else if (route->dirty)
 		route_save_later(route);
 }
@@ -254,23 +275,17 @@ void route_save(struct route *route)
 		route->dirty = true;
 		return;
 	}
+	note_mark(route);
 	bool sound = route->state == ROUTE_RUNNING || route->phase == PHASE_SAVING;
-	struct checkpoint save = {.subscription = route->settings.name, .generation = route->checkpoint.generation,
-		.epoch = route->checkpoint.epoch, .state = state_to_save(route), .reason = sound ? NULL : route->err.text,
-		.error_class = sound ? NULL : error_kind_name(route->err.kind),
-		.error_position = sound ? 0 : route->error_position, .keep_stop = !sound && route->keep_stop};
-	if (route->follow || route->phase == PHASE_SAVING) {
-		struct window_mark mark = window_mark(route->window);
-		save.delivered = mark.delivered;
-		save.position = mark.position;
-		save.fingerprint = mark.fingerprint;
-		save.decision_used = route->decision_used && mark.delivered > route->chosen_delivered;
-	} else {
-		save.delivered = route->checkpoint.delivered;
-		save.position = route->checkpoint.position;
-		save.fingerprint = route->loaded_fingerprint;
-		save.decision_used = route->decision_used;
-	}
+	struct checkpoint save = {.subscription = route->settings.name, .delivered = route->checkpoint.delivered,
+		.position = route->checkpoint.position, .fingerprint = route->loaded_fingerprint,
+		.generation = route->checkpoint.generation, .epoch = route->checkpoint.epoch, .state = state_to_save(route),
+		.reason = sound ? NULL : route->err.text, .error_class = sound ? NULL : error_kind_name(route->err.kind),
+		.error_position = sound ? 0 : route->error_position, .keep_stop = !sound && route->keep_stop,
+		.decision_known = route->decision};
+	// It stays until it has led somewhere: a sink that is away for a moment does not undo it.
+	bool led_on = route->checkpoint.delivered > route->chosen_delivered || route->phase == PHASE_HALTED;
+	save.decision_used = route->saving_decision = route->decision && led_on;
 	route->dirty = route->save_state = false;
 	route->saving = true;
 	session_checkpoint_save(route->session, &save, on_saved, route);
@@ -299,7 +314,7 @@ static void on_save_timer(void *arg)
 static void on_stats_timer(void *arg)
 {
 	struct route *route = arg;
-	route_update_metrics(route);
+	route_watch_tick(route);
 	loop_timer_start(route->stats_timer, 1000 * MS);
 }
 
@@ -308,12 +323,15 @@ static void on_stats_timer(void *arg)
 void route_start(struct route *route)
 {
 	loop_timer_start(route->stats_timer, 1000 * MS);
+	route_watch_start(route);
 	route->state = ROUTE_UNASSIGNED;
 	route_open(route);
 }
 
 void route_saved_last(struct route *route)
 {
+	note_mark(route);
+	route_watch_unfollow(route);
 	follow_destroy(route->follow);
 	route->follow = NULL;
 	route->phase = PHASE_SAVING;
@@ -369,9 +387,12 @@ void route_reopen(struct route *route)
 void route_report(const struct route *route, struct route_report *ret_report)
 {
 	bool sound = route->state == ROUTE_RUNNING || route->state == ROUTE_UNASSIGNED;
-	*ret_report = (struct route_report){.state = route->state, .reason = sound ? NULL : route->err.text,
-		.error_class = sound ? NULL : error_kind_name(route->err.kind), .error_position = route->error_position,
-		.retry_in_ms = -1, .held_back_by = *route->held_by ? route->held_by : NULL};
+	bool stands_still = *route->watch.standstill != '\0';
+	*ret_report = (struct route_report){.state = route->state,
+		.reason = !sound ? route->err.text : stands_still ? route->watch.standstill : NULL,
+		.error_class = sound ? NULL : error_kind_name(route->err.kind),
+		.error_position = sound ? 0 : route->error_position, .stands_still = stands_still,
+		.retry_in_ms = -1, .held_back_by = *route->watch.held_by ? route->watch.held_by : NULL};
 	if (route->retry_at_us >= 0)
 		ret_report->retry_in_ms = (route->retry_at_us - loop_now_us(route->env.loop)) / MS;
 }

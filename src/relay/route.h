@@ -50,6 +50,7 @@ void route_destroy(struct route *route); // at once; takes NULL
 struct route_report {
 	enum route_state state;
 	const char *reason;   // NULL while all is well
+	bool stands_still;    // it runs, is not caught up, and has not moved for long: reason says why
 	const char *error_class;
 	int64_t error_position;
 	int64_t retry_in_ms;  // -1 if none is due

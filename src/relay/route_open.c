@@ -17,6 +17,7 @@
 static void on_open(void *arg, const struct session_info *info, const struct meow_error *err);
 static void on_checkpoint(void *arg, const struct checkpoint *checkpoint, const struct meow_error *err);
 static void open_sink(struct route *route);
+static void choose(struct route *route, int64_t delivered, const char *fingerprint);
 
 void route_open(struct route *route)
 {
@@ -81,6 +82,7 @@ static void pause_here(struct route *route, enum route_state state, const struct
 		route->error_position = loaded->error_position;
 		route->checkpoint.position = loaded->position;
 		route->checkpoint.generation = loaded->generation;
+		route->checkpoint.delivered = loaded->delivered;
 		LOG(state == ROUTE_PAUSED ? LOG_INFO : LOG_ERROR,
 			state == ROUTE_PAUSED ? "route is paused" : "route stays stopped",
 			LOG_TEXT("route", route->settings.name), LOG_TEXT("err", route->err.text));
@@ -100,12 +102,15 @@ static void take_checkpoint(struct route *route, const struct checkpoint *loaded
 	route->checkpoint.error_class = NULL;
 	route->phase = PHASE_OPENING;
 	route->poison = 0;
-	route->decision_used = loaded->resume_from_store;
-	if (loaded->resume_from_store)
-		route->refused = 0; // tried anew
+	route->row_moved = false;
+	route->chosen_delivered = INT64_MAX;
+	route->decision = loaded->resume_from_store;
+	if (!route->decision)
+		return;
+	route->refused = 0; // tried anew
+	free(route->executor_fingerprint); // and what was known of the store before counts no more
+	route->executor_fingerprint = NULL;
 }
-
-static void look_for_start(struct route *route);
 
 static void on_checkpoint(void *arg, const struct checkpoint *loaded, const struct meow_error *err)
 {
@@ -126,8 +131,9 @@ static void on_checkpoint(void *arg, const struct checkpoint *loaded, const stru
 	}
 	bool fresh = !loaded->state && loaded->position == 0 && loaded->delivered == 0;
 	take_checkpoint(route, loaded);
+	route->start_wanted = -1;
 	if (fresh && route->settings.start_now)
-		look_for_start(route);
+		route_look_for_start(route);
 	else
 		open_sink(route);
 }
@@ -149,23 +155,24 @@ static void on_start_look(void *arg, const struct session_look *look, const stru
 		route_fail(route, &no_memory, false);
 		return;
 	}
-	if (settled_position(route->start_proof) < route->start_wanted) {
-		look_for_start(route); // a round trip apart; whoever was writing at the start finishes soon
+	bool settled = settled_position(route->start_proof) >= route->start_wanted;
+	route_watch_holder(route, settled ? NULL : settled_oldest_holder(route->start_proof));
+	if (!settled) { // whoever was writing at the start must have ended
+		loop_timer_start(route->timer, LOOK_PAUSE_US);
 		return;
 	}
-	route->checkpoint.position = settled_position(route->start_proof);
+	// `delivered` starts there as well: where it decides, nothing older may come.
+	route->checkpoint.delivered = route->checkpoint.position = settled_position(route->start_proof);
 	settled_destroy(route->start_proof);
 	route->start_proof = NULL;
 	open_sink(route);
 }
 
-static void look_for_start(struct route *route)
+void route_look_for_start(struct route *route)
 {
-	if (!route->start_proof) {
-		route->start_proof = settled_create();
-		route->start_wanted = -1;
-	}
 	struct meow_error err;
+	if (!route->start_proof)
+		route->start_proof = settled_create();
 	if (route->start_proof) {
 		session_look(route->session, on_start_look, route);
 	} else {
@@ -209,8 +216,10 @@ static void choose(struct route *route, int64_t delivered, const char *fingerpri
 static void stop_at_rule(struct route *route, const char *what)
 {
 	struct meow_error err;
-	error_set(&err, MEOW_CONFIG, "%s, although %" PRId64 " was delivered: %s", what, route->checkpoint.delivered,
-		route->env.connector->stop_advice ? route->env.connector->stop_advice : "decide with `meowmx subscription resume`");
+	const char *advice = route->env.connector->stop_advice;
+	error_set(&err, MEOW_CONFIG, "%s, although %" PRId64 " was delivered: %s, or go on behind the checkpoint with "
+		"`meowmx subscription resume %s`", what, route->checkpoint.delivered, advice ? advice : "bring its data back",
+		route->settings.name);
 	route_halt(route, &err, 0, false);
 }
 
@@ -228,6 +237,7 @@ static bool follow_rule(struct route *route, enum connector_rule rule, int64_t s
 	case SINK_REWIND:
 		say_choice(route, "the sink remembers less than the store: rewinding to what it remembers", sink, store);
 		choose(route, sink, fingerprint);
+		route->from_outside = true;
 		return true;
 	case SINK_GO_ON:
 		say_choice(route, "the sink remembers less than the store: going on from the store's checkpoint", sink, store);
@@ -245,19 +255,17 @@ static bool decide(struct route *route, const struct connector_memory *memory)
 	int64_t stored = route->checkpoint.delivered;
 	bool held = memory->kind == MEMORY_HELD && memory->generation >= route->checkpoint.generation;
 	bool outdated = memory->kind == MEMORY_HELD && !held;
-	if (route->decision_used || memory->kind == MEMORY_NONE || outdated) {
+	// Without a fingerprint nothing was delivered yet: `delivered` is where the route was told to start.
+	bool never = !route->loaded_fingerprint || stored == 0;
+	route->from_outside = held && memory->delivered >= stored;
+	if (route->from_outside)
+		choose(route, memory->delivered, memory->fingerprint);
+	else if (route->decision || memory->kind == MEMORY_NONE || outdated || (!held && never))
 		choose(route, stored, route->loaded_fingerprint);
-		return true;
-	}
-	if (!held) {
-		if (stored > 0)
-			return follow_rule(route, route->env.connector->when_empty, 0, NULL, true);
-		choose(route, 0, NULL);
-		return true;
-	}
-	if (memory->delivered < stored)
+	else if (!held)
+		return follow_rule(route, route->env.connector->when_empty, 0, NULL, true);
+	else
 		return follow_rule(route, route->env.connector->when_behind, memory->delivered, memory->fingerprint, false);
-	choose(route, memory->delivered, memory->fingerprint);
 	return true;
 }
 
@@ -273,6 +281,15 @@ static void behind(struct route *route, const struct meow_error *err, bool keep)
 
 static void compare_next(struct route *route);
 
+// The operator has seen that the store is behind, and decided.
+static void go_on_from_store(struct route *route)
+{
+	int64_t stored = route->checkpoint.delivered, last = route->info.store.last_position;
+	route->from_outside = false;
+	choose(route, stored < last ? stored : last, stored <= last ? route->loaded_fingerprint : NULL);
+	compare_next(route);
+}
+
 static const char *compared_text(const struct route *route)
 {
 	return route->compared_own ? route->executor_fingerprint : route->chosen_fingerprint;
@@ -283,24 +300,22 @@ static void on_found(void *arg, const struct meow_event *event, const struct meo
 	struct route *route = arg;
 	struct fingerprint remembered;
 	struct meow_error reason;
-	if (err) {
+	if (err)
 		route_fail(route, err, true);
-		return;
-	}
-	if (!fingerprint_parse(bytes_of(compared_text(route)), &remembered) ||
-		fingerprint_compare(&remembered, &route->info.store, event, &reason) == FINGERPRINT_SAME) {
+	else if (!fingerprint_parse(bytes_of(compared_text(route)), &remembered) ||
+		fingerprint_compare(&remembered, &route->info.store, event, &reason) == FINGERPRINT_SAME)
 		compare_next(route);
-		return;
-	}
-	// What only this executor knew is gone when it ends: the stop is kept in the store.
-	behind(route, &reason, route->compared_own);
+	else if (route->decision)
+		go_on_from_store(route);
+	else // what only this executor knew is gone when it ends: the stop is kept in the store
+		behind(route, &reason, route->compared_own);
 }
 
 // First what the sink says, then what this executor delivered before it lost the store.
 static void compare_next(struct route *route)
 {
 	struct fingerprint remembered;
-	if (route->compared_own || route->decision_used || !route->store_lost || !route->executor_fingerprint) {
+	if (route->compared_own || !route->store_lost || !route->executor_fingerprint) {
 		route_run(route);
 		return;
 	}
@@ -322,18 +337,24 @@ static void on_head(void *arg, int64_t last_position, const struct meow_error *e
 		return;
 	}
 	route->info.store.last_position = last_position;
-	if (!route->decision_used && route->chosen_delivered > last_position) {
+	bool never = !route->from_outside && !route->chosen_fingerprint;
+	if (route->chosen_delivered <= last_position) {
+		if (route->from_outside && route->chosen_fingerprint &&
+			fingerprint_parse(bytes_of(route->chosen_fingerprint), &remembered))
+			session_find(route->session, remembered.position, on_found, route);
+		else
+			compare_next(route);
+	} else if (never) { // a crash took an unflushed sequence back: nothing was published, so nothing is behind
+		choose(route, last_position, NULL);
+		compare_next(route);
+	} else if (route->decision) {
+		go_on_from_store(route);
+	} else {
 		error_set(&reason, MEOW_CONFIG,
 			"the store is behind its sinks: position %" PRId64 " was published, and its last position is %" PRId64,
 			route->chosen_delivered, last_position);
 		behind(route, &reason, false);
-		return;
 	}
-	if (route->from_outside && route->chosen_fingerprint &&
-		fingerprint_parse(bytes_of(route->chosen_fingerprint), &remembered))
-		session_find(route->session, remembered.position, on_found, route);
-	else
-		compare_next(route);
 }
 
 void route_opened(struct route *route, const struct connector_memory *memory)
@@ -341,7 +362,6 @@ void route_opened(struct route *route, const struct connector_memory *memory)
 	if (route->phase != PHASE_OPENING)
 		return;
 	route->compared_own = false;
-	route->from_outside = memory->kind == MEMORY_HELD && memory->fingerprint && !route->decision_used;
 	if (decide(route, memory))
 		session_head(route->session, on_head, route);
 }

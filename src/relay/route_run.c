@@ -28,6 +28,7 @@ void route_run(struct route *route)
 		return;
 	}
 	route->phase = PHASE_RUNNING;
+	route->run_since_us = route->watch.moved_us = loop_now_us(route->env.loop);
 	route->store_lost = false;
 	route_set_state(route, ROUTE_RUNNING);
 	route_save(route);
@@ -147,32 +148,13 @@ static void on_batch(void *arg, struct batch *batch)
 	route_update_metrics(route);
 }
 
-static void observe(struct route *route, const struct batch *batch)
-{
-	struct route_metrics *metrics = route->env.metrics;
-	int64_t wall = loop_wall_us(route->env.loop);
-	uint64_t bytes = 0;
-	for (size_t i = 0; i < batch->count; i++)
-		bytes += batch->events[i].data.size;
-	const struct meow_event *last = &batch->events[batch->count - 1];
-	metrics_observe(&metrics->publish, loop_now_us(route->env.loop) - batch->sent_us);
-	if (last->time_us != MEOW_NO_TIME) {
-		metrics_observe(&metrics->latency, wall - last->time_us);
-		route->delivered_time_us = last->time_us;
-	}
-	atomic_fetch_add(&metrics->events, batch->count);
-	atomic_fetch_add(&metrics->bytes, bytes);
-	atomic_store(&metrics->last_progress_us, wall);
-}
-
 void route_delivered(struct route *route, struct batch *batch)
 {
 	if (route->phase != PHASE_RUNNING && route->phase != PHASE_DRAINING)
 		return;
-	observe(route, batch);
+	route_watch_delivered(route, batch);
 	window_deliver(route->window, batch);
-	backoff_reset(&route->backoff);
-	route->logged[0] = '\0';
+	route_is_back(route);
 	route_touch(route);
 	if (window_empty(route->window)) {
 		if (route->phase == PHASE_DRAINING)
@@ -183,45 +165,4 @@ void route_delivered(struct route *route, struct batch *batch)
 	if (route->phase == PHASE_RUNNING && !route->poison)
 		follow_room(route->follow, window_room(route->window));
 	route_update_metrics(route);
-}
-
-static void name_holder(struct route *route, const struct follow_stats *stats)
-{
-	route->held_by[0] = '\0';
-	if (!stats->holders)
-		return;
-	const struct session_holder *oldest = &stats->oldest;
-	if (oldest->prepared)
-		snprintf(route->held_by, sizeof(route->held_by), "prepared transaction %s, open for %" PRId64 " s", oldest->name,
-			oldest->age_us / 1000000);
-	else
-		snprintf(route->held_by, sizeof(route->held_by), "pid %d (%s), open for %" PRId64 " s", oldest->pid,
-			*oldest->name ? oldest->name : "no application name", oldest->age_us / 1000000);
-}
-
-void route_update_metrics(struct route *route)
-{
-	struct route_metrics *metrics = route->env.metrics;
-	struct follow_stats stats = {0};
-	atomic_store(&metrics->inflight_events, window_events(route->window));
-	atomic_store(&metrics->buffer_bytes, window_bytes(route->window));
-	atomic_store(&metrics->longest_turn_us, loop_longest_turn_us(route->env.loop));
-	if (!route->follow)
-		return;
-	follow_stats(route->follow, &stats);
-	struct window_mark mark = window_mark(route->window);
-	bool caught_up = stats.caught_up && window_empty(route->window);
-	int64_t wall = loop_wall_us(route->env.loop);
-	atomic_store(&metrics->position, mark.position);
-	atomic_store(&metrics->delivered, mark.delivered);
-	atomic_store(&metrics->head, stats.head);
-	atomic_store(&metrics->settled, stats.settled);
-	atomic_store(&metrics->filtered, stats.filtered);
-	atomic_store(&metrics->looks, stats.looks);
-	atomic_store(&metrics->caught_up, caught_up);
-	atomic_store(&metrics->unsettled_transactions, stats.holders);
-	atomic_store(&metrics->oldest_unsettled_us, stats.holders ? stats.oldest.age_us : 0);
-	atomic_store(&metrics->lag_seconds_us,
-		caught_up || route->delivered_time_us == MEOW_NO_TIME ? 0 : wall - route->delivered_time_us);
-	name_holder(route, &stats);
 }

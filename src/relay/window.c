@@ -117,3 +117,8 @@ bool window_empty(const struct window *window)
 {
 	return !window->first;
 }
+
+const struct batch *window_oldest(const struct window *window)
+{
+	return window->first;
+}

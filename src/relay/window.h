@@ -34,5 +34,6 @@ size_t window_room(const struct window *window);
 size_t window_bytes(const struct window *window);
 size_t window_events(const struct window *window); // in flight
 bool window_empty(const struct window *window);
+const struct batch *window_oldest(const struct window *window); // in flight, NULL if none is
 
 #endif

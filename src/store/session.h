@@ -78,6 +78,7 @@ struct checkpoint {
 	bool resume_from_store; // the operator decided: trust `delivered` of the store over the sink, once
 	// Saved only:
 	bool keep_stop;        // sets stop_kept
+	bool decision_known;   // resume_from_store was loaded: without it a row that has it set is MEOW_CONFLICT
 	bool decision_used;    // clears resume_from_store
 };
 
@@ -148,8 +149,9 @@ void session_find(struct session *session, int64_t position, session_event_fn *f
 void session_checkpoint_load(struct session *session, const char *subscription, int layout, int partition,
 	session_checkpoint_fn *fn, void *arg);
 
-// Writes it durably (synchronous_commit = on). MEOW_CONFLICT when the row carries another epoch or generation: somebody
-// else owns the partition or an operator moved it, and nothing was written. Texts are copied before it returns.
+// Writes it durably (synchronous_commit = on). MEOW_CONFLICT when the row carries another epoch or generation, or a decision
+// that was not loaded: somebody else owns the partition or an operator moved it, and nothing was written. Texts are
+// copied before it returns.
 void session_checkpoint_save(
 	struct session *session, const struct checkpoint *checkpoint, session_done_fn *fn, void *arg);
 

@@ -46,10 +46,10 @@ static bool send_save(struct pg_session *session, struct request *request)
 	char text[7][24];
 	for (size_t i = 0; i < 7; i++)
 		snprintf(text[i], sizeof(text[i]), "%" PRId64, numbers[i]);
-	const char *values[14] = {save->subscription, text[0], text[1], text[2], save->fingerprint, text[3], text[4],
+	const char *values[15] = {save->subscription, text[0], text[1], text[2], save->fingerprint, text[3], text[4],
 		text[5], save->state, save->reason, save->error_class, save->error_position ? text[6] : NULL,
-		save->keep_stop ? "t" : "f", save->decision_used ? "t" : "f"};
-	struct pg_params params = {.count = 14};
+		save->keep_stop ? "t" : "f", save->decision_used ? "t" : "f", save->decision_known ? "t" : "f"};
+	struct pg_params params = {.count = 15};
 	memcpy(params.values, values, sizeof(values));
 	return session_send(session, SQL_CHECKPOINT_SAVE, &params, false);
 }

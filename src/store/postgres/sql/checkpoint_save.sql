@@ -1,4 +1,5 @@
--- Returns no row, and writes nothing, when the row carries another epoch or generation. set_config makes this one commit
+-- Returns no row, and writes nothing, when the row carries another epoch or generation, or an operator's decision that was
+-- not loaded yet. set_config makes this one commit
 -- durable whatever the server's, database's or role's synchronous_commit says.
 INSERT INTO meowmx_checkpoints AS c
     (subscription, layout, partition, delivered, fingerprint, position, generation, epoch, state, reason, error_class,
@@ -19,5 +20,5 @@ ON CONFLICT (subscription, layout, partition) DO UPDATE SET
                          THEN excluded.progressed_at ELSE c.progressed_at END,
     stop_kept = c.stop_kept OR excluded.stop_kept,
     resume_from_store = c.resume_from_store AND NOT $14::boolean
-WHERE c.epoch = excluded.epoch AND c.generation = excluded.generation
+WHERE c.epoch = excluded.epoch AND c.generation = excluded.generation AND (NOT c.resume_from_store OR $15::boolean)
 RETURNING true
