@@ -3,6 +3,7 @@
 // after locking, since the file may have been renamed between the two.
 #include "connectors/file/file_log.h"
 
+#include "base/text.h"
 #include "connectors/file/file_scan.h"
 
 #include <errno.h>
@@ -51,24 +52,32 @@ static bool fail(struct meow_error *err, const char *verb, const char *path, int
 		kind == MEOW_DENIED ? "give this user the right, or " : "");
 }
 
-// The pid that /proc/locks names for the file, 0 if it is not there.
-static long lock_holder(int fd)
+// The pid in a line of /proc/locks ("1: FLOCK  ADVISORY  WRITE 4711 fe:01:131 0 EOF") if it is about this file, else 0.
+static int64_t holder_in_line(char *line, const char *file)
+{
+	enum { NUMBER, KIND, MODE, ACCESS, PID, PLACE, WORDS };
+	char *words[WORDS], *rest = NULL;
+	int64_t pid;
+	for (size_t i = 0; i < WORDS; i++)
+		if ((words[i] = strtok_r(i == 0 ? line : NULL, " \n", &rest)) == NULL)
+			return 0;
+	bool is_it = strcmp(words[KIND], "FLOCK") == 0 && strcmp(words[PLACE], file) == 0;
+	return is_it && text_to_int64(bytes_of(words[PID]), &pid) && pid > 0 ? pid : 0;
+}
+
+// Who holds the lock, 0 if that cannot be known.
+static int64_t lock_holder(int fd)
 {
 	struct stat status;
+	char line[256], file[64];
 	FILE *locks = fstat(fd, &status) == 0 ? fopen("/proc/locks", "re") : NULL;
 	if (locks == NULL)
 		return 0;
-	char line[256];
-	long holder = 0;
-	while (holder == 0 && fgets(line, sizeof(line), locks) != NULL) {
-		long pid;
-		unsigned major_number, minor_number;
-		unsigned long inode;
-		if (sscanf(line, "%*s FLOCK %*s WRITE %ld %x:%x:%lu", &pid, &major_number, &minor_number, &inode) == 4 &&
-			inode == status.st_ino && major_number == major(status.st_dev) && minor_number == minor(status.st_dev) &&
-			pid > 0)
-			holder = pid;
-	}
+	snprintf(file, sizeof(file), "%02x:%02x:%llu", major(status.st_dev), minor(status.st_dev),
+		(unsigned long long)status.st_ino);
+	int64_t holder = 0;
+	while (holder == 0 && fgets(line, sizeof(line), locks) != NULL)
+		holder = holder_in_line(line, file);
 	fclose(locks);
 	return holder;
 }
@@ -79,12 +88,12 @@ static bool lock(int fd, const char *path, struct meow_error *err)
 		return true;
 	if (errno != EWOULDBLOCK)
 		return fail(err, "lock", path, errno);
-	long holder = lock_holder(fd);
+	int64_t holder = lock_holder(fd);
 	if (holder > 0)
 		return error_set(err, MEOW_UNAVAILABLE,
-			"file \"%s\" is being written by process %ld: stop that one, or give "
+			"file \"%s\" is being written by process %lld: stop that one, or give "
 			"this route another path",
-			path, holder);
+			path, (long long)holder);
 	return error_set(err, MEOW_UNAVAILABLE,
 		"file \"%s\" is being written by another process: stop that one, or set "
 		"another `path`",

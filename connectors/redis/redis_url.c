@@ -114,7 +114,8 @@ static bool take_all(struct meow_bytes rest, struct redis_url *url, struct meow_
 		return error_set(err, MEOW_CONFIG, "the url names a database that is no number: write host:port/0");
 	if (!take_place((struct meow_bytes){rest.data, size}, url, err))
 		return false;
-	if (asprintf(&url->place, strchr(url->host, ':') != NULL ? "[%s]:%d" : "%s:%d", url->host, url->port) < 0) {
+	if (asprintf(&url->place, url->host != NULL && strchr(url->host, ':') != NULL ? "[%s]:%d" : "%s:%d", url->host,
+			url->port) < 0) {
 		url->place = NULL;
 		return error_no_memory(err);
 	}
