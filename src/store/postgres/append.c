@@ -45,7 +45,7 @@ static PGresult *add_one(
 	pg_param_text(&params, event->metadata);
 	pg_param_int8(&params, event->time_us == MEOW_NO_TIME ? NULL : &time);
 	param_string(&params, token);
-	return pg_run(store, PG_APPEND_ONE, &params, err);
+	return pg_run(store, append->expected < 0 ? PG_APPEND_FIRST : PG_APPEND_ONE, &params, err);
 }
 
 static PGresult *add_many(

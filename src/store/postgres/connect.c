@@ -208,6 +208,7 @@ static const struct {
 	const char *sql;
 } statements[PG_STATEMENTS] = {
 	[PG_APPEND_ONE] = {"meowmx_append_one", sql_append_one},
+	[PG_APPEND_FIRST] = {"meowmx_append_first", sql_append_first},
 	[PG_APPEND_MANY] = {"meowmx_append_many", sql_append_many},
 	[PG_APPEND_FOUND] = {"meowmx_append_found", sql_append_found},
 	[PG_APPEND_REPEATED] = {"meowmx_append_repeated", sql_append_repeated},

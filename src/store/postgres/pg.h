@@ -68,6 +68,7 @@ struct meow_store {
 
 enum pg_statement {
 	PG_APPEND_ONE,
+	PG_APPEND_FIRST,
 	PG_APPEND_MANY,
 	PG_APPEND_FOUND,
 	PG_APPEND_REPEATED,

@@ -1,4 +1,5 @@
--- As append_one.sql with several events: $4 types, $5 data, $6 metadata, $7 times are arrays of one length, $9.
+-- Several events, in one statement: as append_one.sql and append_first.sql, with $4 types, $5 data, $6 metadata and $7
+-- times as arrays of one length, $9. One row: version and position of the last, NULL if the version was another.
 WITH moved AS (
     UPDATE es_aggregates SET version = version + $9::int
     WHERE id = $2 AND version = $3::bigint AND $3::bigint >= 0 AND aggregate_type = $1::text
