@@ -138,8 +138,10 @@ static bool is_help(const char *text)
 // Steps from argv[1] down the tree. *ret_status is set where that ends it.
 static bool choose_command(int argc, char **argv, struct invocation *invocation, int *ret_at, int *ret_status)
 {
-	const char *name = argc < 2 ? "help" : argv[1];
-	*ret_at = argc < 2 ? 1 : 2;
+	if (argc < 2)
+		return *ret_status = cli_print_help(NULL, NULL, true), false;
+	const char *name = argv[1];
+	*ret_at = 2;
 	if (is_help(name))
 		name = "help";
 	else if (strcmp(name, "--version") == 0 || strcmp(name, "-V") == 0)
@@ -184,8 +186,6 @@ bool command_parse(int argc, char **argv, const char **words, struct invocation 
 		return command_misused(&invocation, "arguments are missing: %s", command->usages[0]) == 0;
 	if (invocation.word_count > command->most_words)
 		return command_misused(&invocation, "\"%s\" is one argument too many", invocation.words[command->most_words]) == 0;
-	if (argc < 2)
-		cli_say("meowmx: a command is missing");
 	*ret = invocation;
 	return true;
 }

@@ -59,7 +59,10 @@ int cli_print_help(const struct command *parent, const struct command *command, 
 {
 	struct buffer out;
 	buffer_init(&out);
-	help_command(parent, command, &out);
+	if (command == NULL)
+		help_program(&out);
+	else
+		help_command(parent, command, &out);
 	struct invocation invocation = {.command = command, .parent = parent};
 	if (!misused)
 		return cli_finish_output(&invocation, &out);

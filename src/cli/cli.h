@@ -21,7 +21,8 @@ MEOW_MUST_USE bool cli_write(struct buffer *out, struct meow_error *err);
 // Writes and frees the buffer; the exit status.
 int cli_finish_output(const struct invocation *invocation, struct buffer *out);
 
-// Help on standard output with status 0, or, if it was not asked for, on standard error with EXIT_USAGE.
+// Help of a command, or of the program (NULL): on standard output with status 0, or, if it was not asked for, on standard
+// error with EXIT_USAGE.
 int cli_print_help(const struct command *parent, const struct command *command, bool misused);
 
 // The store's URL by flag, environment, file, or "" for libpq's variables, to be freed by the caller. MEOW_CONFIG when

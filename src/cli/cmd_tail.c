@@ -7,9 +7,12 @@
 #include "store/follow.h"
 #include "store/settled.h"
 
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #define ROOM_BYTES ((size_t)4 << 20)
 #define BATCH_ROWS 2000
@@ -207,6 +210,30 @@ static void on_timer(void *arg)
 	connect(tail);
 }
 
+// --- standard output
+
+// A pipe whose reader has gone shows it at once, not only when the next event is written, which may be never.
+static void on_output(void *arg, bool readable, bool writable)
+{
+	(void)readable;
+	(void)writable;
+	struct tail *tail = arg;
+	struct pollfd output = {.fd = STDOUT_FILENO};
+	if (poll(&output, 1, 0) > 0 && (output.revents & (POLLERR | POLLHUP)) != 0)
+		end(tail, 0);
+}
+
+static struct loop_io *watch_output(struct tail *tail)
+{
+	struct stat info;
+	if (fstat(STDOUT_FILENO, &info) != 0 || !S_ISFIFO(info.st_mode))
+		return NULL;
+	struct loop_io *io = loop_io_create(tail->loop, STDOUT_FILENO, on_output, tail);
+	if (io != NULL)
+		loop_io_watch(io, true, false);
+	return io;
+}
+
 // --- the command
 
 static bool read_from(const struct invocation *invocation, struct tail *tail)
@@ -231,8 +258,10 @@ static bool run(struct tail *tail, struct meow_error *err)
 	tail->timer = loop_timer_create(tail->loop, on_timer, tail);
 	bool good = interrupt != NULL && terminate != NULL && tail->timer != NULL;
 	if (good) {
+		struct loop_io *output = watch_output(tail);
 		loop_timer_start(tail->timer, 0); // connects
 		loop_run(tail->loop);
+		loop_io_destroy(output);
 	}
 	disconnect(tail);
 	loop_timer_destroy(tail->timer);

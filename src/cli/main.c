@@ -30,5 +30,5 @@ int main(int argc, char **argv)
 	if (command_parse(argc, argv, words, &invocation, &status))
 		status = invocation.command->run(&invocation);
 	free(words);
-	return argc < 2 ? EXIT_USAGE : status;
+	return status;
 }
