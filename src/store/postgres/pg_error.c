@@ -30,20 +30,27 @@ static enum meow_error_kind kind_of(const char *code)
 	return MEOW_BUG;
 }
 
-// The last line of libpq's message without "FATAL:  " and the like: the one that says what the server said.
+// The line of libpq's message that says what happened: the last one, hints (which begin with a tab) left aside, without
+// the address, which we name ourselves, and without "FATAL:".
 static void last_line(const char *message, char *ret_line, size_t size)
 {
-	size_t end = strlen(message);
-	while (end && (message[end - 1] == '\n' || message[end - 1] == ' '))
-		end--;
-	size_t begin = end;
-	while (begin && message[begin - 1] != '\n')
-		begin--;
-	const char *fatal = strstr(message + begin, "FATAL:  ");
-	if (fatal && (size_t)(fatal - message) < end)
-		begin = (size_t)(fatal - message) + strlen("FATAL:  ");
-	size_t length = end - begin < size - 1 ? end - begin : size - 1;
-	memcpy(ret_line, message + begin, length);
+	const char *begin = message, *end = message;
+	for (const char *line = message; *line;) {
+		size_t length = strcspn(line, "\n");
+		if (length && *line != '\t') {
+			begin = line;
+			end = line + length;
+		}
+		line += length + (line[length] == '\n');
+	}
+	static const char *const prefixes[] = {" failed: ", "FATAL:  "};
+	for (size_t i = 0; i < sizeof(prefixes) / sizeof(*prefixes); i++) {
+		const char *found = strstr(begin, prefixes[i]);
+		if (found && found < end)
+			begin = found + strlen(prefixes[i]);
+	}
+	size_t length = (size_t)(end - begin) < size - 1 ? (size_t)(end - begin) : size - 1;
+	memcpy(ret_line, begin, length);
 	ret_line[length] = '\0';
 }
 
