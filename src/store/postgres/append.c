@@ -5,6 +5,7 @@
 #include "store/postgres/pg.h"
 #include "store/postgres/pg_array.h"
 #include "store/postgres/pg_event.h"
+#include "store_postgres_sql.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -12,6 +13,11 @@
 #include <sys/random.h>
 
 #define UUID_SIZE 37
+#define RACES_MOST 100
+
+// What PostgreSQL's clock and an RFC 3339 time can both say: the years 1 to 9999.
+#define TIME_FIRST_US INT64_C(-62135596800000000)
+#define TIME_LAST_US INT64_C(253402300799999999)
 
 static bool random_uuid(char ret_text[UUID_SIZE], struct meow_error *err)
 {
@@ -100,9 +106,9 @@ static int find_repeated(struct meow_store *store, const struct meow_append *app
 	return found;
 }
 
-// The statement added nothing: says why.
-static bool explain(struct meow_store *store, const struct meow_append *append, const char *token,
-	struct meow_appended *ret, int64_t *ret_found, struct meow_error *err)
+// What is there: *ret_found is the version, -1 if there is no event.
+static bool find_version(
+	struct meow_store *store, const struct meow_append *append, int64_t *ret_found, struct meow_error *err)
 {
 	struct pg_params params = {0};
 	param_string(&params, append->aggregate_id);
@@ -110,14 +116,23 @@ static bool explain(struct meow_store *store, const struct meow_append *append, 
 	if (!result)
 		return false;
 	bool known = PQntuples(result) == 1;
-	int64_t found = known ? pg_signed64(result, 0, 0) : -1;
-	if (known && strcmp(PQgetvalue(result, 0, 1), append->aggregate_type) != 0) {
+	bool agrees = !known || strcmp(PQgetvalue(result, 0, 1), append->aggregate_type) == 0;
+	if (agrees)
+		*ret_found = known ? pg_signed64(result, 0, 0) : -1;
+	else
 		error_set(err, MEOW_INVALID, "aggregate %s is known as type %s, not %s", append->aggregate_id,
 			PQgetvalue(result, 0, 1), append->aggregate_type);
-		PQclear(result);
-		return false;
-	}
 	PQclear(result);
+	return agrees;
+}
+
+// The statement added nothing: says why.
+static bool explain(struct meow_store *store, const struct meow_append *append, const char *token,
+	struct meow_appended *ret, int64_t *ret_found, struct meow_error *err)
+{
+	int64_t found;
+	if (!find_version(store, append, &found, err))
+		return false;
 	int repeated = find_repeated(store, append, token, ret, err);
 	if (repeated)
 		return repeated > 0;
@@ -133,6 +148,67 @@ static bool explain(struct meow_store *store, const struct meow_append *append, 
 		": load again and repeat", append->aggregate_type, append->aggregate_id, expected, found);
 }
 
+// Which of several events is no JSON: puts its number before the reason.
+static void name_event(struct meow_store *store, const struct meow_append *append, struct meow_error *err)
+{
+	for (size_t i = 0; i < append->count && append->count > 1; i++) {
+		struct meow_error reason;
+		struct pg_params params = {0};
+		pg_param_text(&params, append->events[i].data);
+		pg_param_text(&params, append->events[i].metadata);
+		PGresult *result = PQexecParams(store->conn, sql_append_check, params.count, NULL, params.values,
+			params.lengths, params.formats, 1);
+		bool good = PQresultStatus(result) == PGRES_TUPLES_OK;
+		if (!good)
+			pg_result_error(store->conn, result, store->url, &reason);
+		PQclear(result);
+		if (!good && reason.kind == MEOW_INVALID) {
+			error_set_code(err, MEOW_INVALID, reason.code, "event %zu: %s", i + 1, reason.text);
+			return;
+		}
+	}
+}
+
+// One round trip. 1 added, 0 added nothing since the version is another, -1 failed.
+static int add(struct meow_store *store, const struct meow_append *append, const char *token,
+	struct meow_appended *ret, int64_t *ret_found, struct meow_error *err)
+{
+	PGresult *result = append->count == 1 ? add_one(store, append, token, err) : add_many(store, append, token, err);
+	if (!result) {
+		if (err->kind == MEOW_CONFLICT && ret_found)
+			*ret_found = MEOW_NO_VERSION;
+		if (err->kind == MEOW_INVALID)
+			name_event(store, append, err);
+		return -1;
+	}
+	int added = take_appended(result, false, ret);
+	PQclear(result);
+	return added;
+}
+
+// An append to whatever is there that may be a repetition. Its first run may still be about to commit, so it is added only
+// to the version that was there before the token was looked for: whatever commits in between makes it look again.
+static bool append_any_once(struct meow_store *store, const struct meow_append *append, const char *token,
+	struct meow_appended *ret, bool *ret_sent, struct meow_error *err)
+{
+	struct meow_append exact = *append;
+	for (int races = 0; races < RACES_MOST; races++) {
+		if (!find_version(store, append, &exact.expected, err))
+			return false;
+		int repeated = find_repeated(store, append, token, ret, err);
+		if (repeated)
+			return repeated > 0;
+		*ret_sent = true;
+		int added = add(store, &exact, token, ret, NULL, err);
+		if (added > 0)
+			return true;
+		if (added < 0 && err->kind != MEOW_CONFLICT)
+			return false;
+	}
+	return error_set(err, MEOW_CONFLICT, "%s %s: others append so fast that a repetition found no place",
+		append->aggregate_type, append->aggregate_id);
+}
+
 // One try. *ret_sent says whether the change may have been made although this failed.
 static bool try_append(struct meow_store *store, const struct meow_append *append, const char *token, bool again,
 	struct meow_appended *ret, int64_t *ret_found, bool *ret_sent, struct meow_error *err)
@@ -140,21 +216,11 @@ static bool try_append(struct meow_store *store, const struct meow_append *appen
 	*ret_sent = false;
 	if (!pg_reconnect(store, err))
 		return false;
-	if (append->expected == MEOW_EXPECT_ANY && (again || append->token)) {
-		int repeated = find_repeated(store, append, token, ret, err);
-		if (repeated)
-			return repeated > 0;
-	}
+	if (append->expected == MEOW_EXPECT_ANY && (again || append->token))
+		return append_any_once(store, append, token, ret, ret_sent, err);
 	*ret_sent = true;
-	PGresult *result = append->count == 1 ? add_one(store, append, token, err) : add_many(store, append, token, err);
-	if (!result) {
-		if (err->kind == MEOW_CONFLICT && ret_found)
-			*ret_found = MEOW_NO_VERSION;
-		return false;
-	}
-	bool added = take_appended(result, false, ret);
-	PQclear(result);
-	return added || explain(store, append, token, ret, ret_found, err);
+	int added = add(store, append, token, ret, ret_found, err);
+	return added > 0 || (added == 0 && explain(store, append, token, ret, ret_found, err));
 }
 
 static bool check(const struct meow_append *append, struct meow_error *err)
@@ -169,8 +235,12 @@ static bool check(const struct meow_append *append, struct meow_error *err)
 		if (!append->events[i].type.data || !append->events[i].data.data)
 			return error_set(err, MEOW_INVALID, "event %zu has no %s", i + 1,
 				append->events[i].type.data ? "data" : "type");
-		if (!text_is_utf8(append->events[i].data) || !text_is_utf8(append->events[i].type))
+		if (!text_is_utf8(append->events[i].data) || !text_is_utf8(append->events[i].type) ||
+			!text_is_utf8(append->events[i].metadata))
 			return error_set(err, MEOW_INVALID, "event %zu is not valid UTF-8, or has a raw NUL byte", i + 1);
+		int64_t time_us = append->events[i].time_us;
+		if (time_us != MEOW_NO_TIME && (time_us < TIME_FIRST_US || time_us > TIME_LAST_US))
+			return error_set(err, MEOW_INVALID, "event %zu: its time is not within the years 1 to 9999", i + 1);
 	}
 	return true;
 }
@@ -195,7 +265,9 @@ bool meow_append(struct meow_store *store, const struct meow_append *append, str
 	bool sent_again;
 	if (try_append(store, append, token, true, ret, ret_found, &sent_again, error))
 		return true;
-	if (error->kind == MEOW_UNAVAILABLE)
+	// Only an answer to the repetition itself says what became of the first.
+	broken = !store->conn || PQstatus(store->conn) == CONNECTION_BAD;
+	if (broken || !sent_again || error->kind == MEOW_UNAVAILABLE)
 		error->kind = MEOW_UNKNOWN_OUTCOME;
 	return false;
 }

@@ -5,46 +5,91 @@
 #include "store_postgres_sql.h"
 
 #include <endian.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 // Statements are planned once, on tables that may then be near empty: they must use the indexes from the start.
-const char pg_session_settings[] =
-	"SET default_transaction_isolation = 'read committed'; SET enable_seqscan = off; SET enable_bitmapscan = off;"
-	" SET jit = off; LISTEN meowmx";
+#define SETTINGS \
+	"SET default_transaction_isolation = 'read committed'; SET enable_seqscan = off; SET enable_bitmapscan = off;" \
+	" SET jit = off"
+const char pg_session_settings[] = SETTINGS "; LISTEN meowmx";
+static const char store_settings[] = SETTINGS; // nobody would take in what a blocking connection is notified of
+
+// Those of the url come later and win. A server that vanished without a word is noticed within seconds, and while
+// connecting the next host of a list gets its turn.
+static const struct {
+	const char *keyword, *value, *variable;
+} connection_defaults[] = {
+	{"fallback_application_name", "meowmx", NULL},
+	{"client_encoding", "UTF8", NULL}, // and no other
+	{"connect_timeout", "10", "PGCONNECT_TIMEOUT"}, // for blocking connections
+	{"tcp_user_timeout", "8000", NULL},
+	{"keepalives_idle", "10", NULL},
+	{"keepalives_interval", "5", NULL},
+	{"keepalives_count", "3", NULL},
+};
+
+static bool starts(const char *text, const char *prefix)
+{
+	return strncmp(text, prefix, strlen(prefix)) == 0;
+}
+
+// A url may hold a password, wherever it is wrong: none of it is ever shown but its scheme.
+static bool check_scheme(const char *url, struct meow_error *err)
+{
+	const char *scheme_end = strstr(url, "://");
+	if (starts(url, "sqlite:"))
+		return error_set(err, MEOW_CONFIG, "store url %s: this build keeps events in PostgreSQL alone; "
+			"give postgresql://USER@HOST/DATABASE", url);
+	if (!*url || starts(url, "postgresql://") || starts(url, "postgres://") || (!scheme_end && strchr(url, '=')))
+		return true;
+	return error_set(err, MEOW_CONFIG, "the store's url begins with \"%.*s\": give postgresql://USER@HOST:PORT/DATABASE",
+		scheme_end && scheme_end - url < 20 ? (int)(scheme_end - url) + 3 : 0, url);
+}
+
+// libpq's reason up to where it quotes from the url.
+static bool refuse_url(const char *message, struct meow_error *err)
+{
+	const char *quote = strstr(message, ": \"");
+	const char *missing = strstr(message, "missing \"=\"");
+	if (missing)
+		return error_set(err, MEOW_CONFIG, "the store's url: missing \"=\" after a word of the connection string");
+	bool harmless = starts(message, "invalid URI query parameter") || starts(message, "invalid connection option");
+	return error_set(err, MEOW_CONFIG, "the store's url: %.*s",
+		quote && !harmless ? (int)(quote - message) : (int)strlen(message), message);
+}
 
 bool pg_conninfo_init(struct pg_conninfo *conninfo, const char *url, struct meow_error *err)
 {
 	*conninfo = (struct pg_conninfo){0};
-	if (strncmp(url, "sqlite:", 7) == 0)
-		return error_set(err, MEOW_CONFIG, "store url %s: this build keeps events in PostgreSQL alone; "
-			"give postgresql://USER@HOST/DATABASE", url);
-	if (*url && !strstr(url, "://") && !strchr(url, '='))
-		return error_set(err, MEOW_CONFIG, "store url %s: give postgresql://USER@HOST:PORT/DATABASE", url);
+	if (!check_scheme(url, err))
+		return false;
 	char *message = NULL;
 	conninfo->options = PQconninfoParse(url, &message);
 	if (!conninfo->options) {
-		error_set(err, MEOW_CONFIG, "store url: %s", message ? message : "out of memory");
+		refuse_url(message ? message : "out of memory", err);
 		PQfreemem(message);
 		return false;
 	}
 	size_t count = 0;
 	while (conninfo->options[count].keyword)
 		count++;
-	conninfo->keywords = calloc(count + 4, sizeof(char *));
-	conninfo->values = calloc(count + 4, sizeof(char *));
+	size_t defaults = sizeof(connection_defaults) / sizeof(*connection_defaults);
+	conninfo->keywords = calloc(count + defaults + 1, sizeof(char *));
+	conninfo->values = calloc(count + defaults + 1, sizeof(char *));
 	if (!conninfo->keywords || !conninfo->values) {
 		pg_conninfo_finish(conninfo);
 		return error_no_memory(err);
 	}
 	size_t used = 0;
-	conninfo->keywords[used] = "fallback_application_name";
-	conninfo->values[used++] = "meowmx";
-	conninfo->keywords[used] = "client_encoding";
-	conninfo->values[used++] = "UTF8";
-	conninfo->keywords[used] = "connect_timeout"; // for blocking connections; one of the url comes later and wins
-	conninfo->values[used++] = "10";
+	for (size_t i = 0; i < defaults; i++) {
+		if (connection_defaults[i].variable && getenv(connection_defaults[i].variable))
+			continue;
+		conninfo->keywords[used] = connection_defaults[i].keyword;
+		conninfo->values[used++] = connection_defaults[i].value;
+	}
 	for (size_t i = 0; i < count; i++) {
 		if (!conninfo->options[i].val || strcmp(conninfo->options[i].keyword, "client_encoding") == 0)
 			continue;
@@ -101,6 +146,9 @@ bool pg_identity(PGconn *conn, const PGresult *result, struct session_info *ret_
 	struct meow_bytes encoding = pg_bytes(result, 0, 10);
 	if (!bytes_equal(encoding, MEOW_BYTES("UTF8")))
 		return error_set(err, MEOW_CONFIG, "the database's encoding is %s, and must be UTF8", encoding.data);
+	if (!*PQgetvalue(result, 0, 11))
+		return error_set(err, MEOW_CONFIG, "the order of events needs "
+			"ALTER SEQUENCE es_events_id_seq CACHE 1 INCREMENT 1 NO CYCLE");
 	struct session_info info = {
 		.store.system_identifier = pg_number64(result, 0, 2),
 		.store.timeline = (uint32_t)pg_number64(result, 0, 3),
@@ -124,6 +172,17 @@ void pg_holder(const PGresult *result, int row, struct session_holder *ret_holde
 	snprintf(ret_holder->name, sizeof(ret_holder->name), "%s", PQgetvalue(result, row, 3));
 }
 
+static void drop_notice(void *arg, const char *message)
+{
+	(void)arg;
+	(void)message;
+}
+
+void pg_silence(PGconn *conn)
+{
+	PQsetNoticeProcessor(conn, drop_notice, NULL);
+}
+
 PGconn *pg_connect(const char *url, struct meow_error *err)
 {
 	struct pg_conninfo conninfo;
@@ -131,6 +190,7 @@ PGconn *pg_connect(const char *url, struct meow_error *err)
 		return NULL;
 	PGconn *conn = PQconnectdbParams(conninfo.keywords, conninfo.values, 0);
 	pg_conninfo_finish(&conninfo);
+	pg_silence(conn);
 	if (PQstatus(conn) == CONNECTION_OK)
 		return conn;
 	pg_connection_error(conn, url, err);
@@ -144,12 +204,28 @@ static bool identify(struct meow_store *store, struct meow_error *err)
 	bool ok = PQresultStatus(result) == PGRES_TUPLES_OK ? pg_identity(store->conn, result, &store->info, err)
 														: pg_result_error(store->conn, result, store->url, err);
 	PQclear(result);
-	return ok && (store->info.pooled || pg_do(store, pg_session_settings, err));
+	return ok && (store->info.pooled || pg_do(store, store_settings, err));
+}
+
+// Whether the connection is there still, as far as this side has heard: a server that went away while nothing was asked
+// of it is noticed before something is sent whose outcome would then be unknown.
+static bool is_alive(PGconn *conn)
+{
+	for (;;) {
+		struct pollfd wait = {.fd = PQsocket(conn), .events = POLLIN};
+		if (PQstatus(conn) != CONNECTION_OK)
+			return false;
+		if (poll(&wait, 1, 0) <= 0)
+			return true;
+		if (!PQconsumeInput(conn))
+			return false;
+		(void)PQisBusy(conn); // takes in notices, and the last words of a server that ends the connection
+	}
 }
 
 bool pg_reconnect(struct meow_store *store, struct meow_error *err)
 {
-	if (store->conn && PQstatus(store->conn) == CONNECTION_OK)
+	if (store->conn && is_alive(store->conn))
 		return true;
 	PGconn *conn = pg_connect(store->url, err);
 	if (!conn)

@@ -26,6 +26,9 @@ bool pg_connection_error(PGconn *conn, const char *url, struct meow_error *err);
 // Fills err from a statement that failed. result may be NULL (no memory, or a broken connection). Returns false.
 bool pg_result_error(PGconn *conn, const PGresult *result, const char *url, struct meow_error *err);
 
+// libpq prints notices to standard error unless told otherwise; a library does not.
+void pg_silence(PGconn *conn);
+
 // A blocking connection, checked and set up as ours. NULL on failure.
 MEOW_MUST_USE PGconn *pg_connect(const char *url, struct meow_error *err);
 

@@ -3,7 +3,6 @@
 #include "base/text.h"
 #include "store/postgres/pg.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 static bool starts(const char *code, const char *prefix)
@@ -20,7 +19,7 @@ static enum meow_error_kind kind_of(const char *code)
 		{"40001", MEOW_CONFLICT}, {"40P01", MEOW_UNAVAILABLE}, {"23505", MEOW_CONFLICT},
 		{"42P01", MEOW_CONFIG}, {"42703", MEOW_CONFIG}, {"3F000", MEOW_CONFIG}, {"3D000", MEOW_CONFIG},
 		{"42501", MEOW_DENIED}, {"25006", MEOW_DENIED}, {"28", MEOW_DENIED},
-		{"22", MEOW_INVALID}, {"23", MEOW_INVALID}, {"54", MEOW_INVALID},
+		{"22", MEOW_INVALID}, {"23", MEOW_INVALID}, {"54", MEOW_INVALID}, {"P0", MEOW_INVALID}, // a trigger's RAISE
 		{"08", MEOW_UNAVAILABLE}, {"53", MEOW_UNAVAILABLE}, {"55", MEOW_UNAVAILABLE}, {"57", MEOW_UNAVAILABLE},
 		{"58", MEOW_UNAVAILABLE},
 	};
@@ -68,13 +67,16 @@ bool pg_connection_error(PGconn *conn, const char *url, struct meow_error *err)
 	last_line(PQerrorMessage(conn), line, sizeof(line));
 	enum meow_error_kind kind = MEOW_UNAVAILABLE;
 	const char *advice = "";
-	if (strstr(line, "password") || strstr(line, "authentication") || strstr(line, "no pg_hba.conf entry") ||
-		strstr(line, "permission denied for database")) {
+	if (strstr(line, "password") || strstr(line, "authentication") || strstr(line, "pg_hba.conf") ||
+		strstr(line, "permission denied") || strstr(line, "not permitted to log in")) {
 		kind = MEOW_DENIED;
 		advice = "; check the user and the password of the store's url";
 	} else if (strstr(line, "database \"") && strstr(line, "does not exist")) {
 		kind = MEOW_CONFIG;
 		advice = "; create it with createdb, or correct the store's url";
+	} else if (starts(line, "invalid ") || starts(line, "could not match ")) { // libpq did not even try
+		kind = MEOW_CONFIG;
+		advice = "; correct the store's url";
 	} else if (strstr(line, "role \"") && strstr(line, "does not exist")) {
 		kind = MEOW_DENIED;
 	}
@@ -92,9 +94,12 @@ bool pg_result_error(PGconn *conn, const PGresult *result, const char *url, stru
 	enum meow_error_kind kind = kind_of(code);
 	const char *advice = "";
 	if (starts(code, "42P01") || starts(code, "42703"))
-		advice = ": the store is not set up; run `meowmx setup`";
+		advice = "; the store is not set up: run `meowmx setup`";
 	else if (starts(code, "25006"))
-		advice = ": the server is read-only (a standby?); connect to the primary";
-	return error_set_code(err, kind, code, "PostgreSQL: %s%s%s%s", or_dash(text), detail ? " (" : "",
-		detail ? detail : "", detail ? ")" : advice);
+		advice = "; the server is read-only (a standby?): connect to the primary";
+	if (kind == MEOW_INVALID || kind == MEOW_CONFLICT) // it is about what was passed, wherever that went
+		return error_set_code(err, kind, code, "PostgreSQL: %s%s%s%s", or_dash(text), detail ? " (" : "",
+			detail ? detail : "", detail ? ")" : advice);
+	return error_set_code(err, kind, code, "PostgreSQL at %s:%s, database %s: %s%s", or_dash(PQhost(conn)),
+		or_dash(PQport(conn)), or_dash(PQdb(conn)), or_dash(text), advice);
 }

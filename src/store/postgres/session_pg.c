@@ -233,6 +233,7 @@ static bool start_connecting(struct pg_session *session)
 	session->conn = PQconnectStartParams(session->conninfo.keywords, session->conninfo.values, 0);
 	if (!session->conn || PQstatus(session->conn) == CONNECTION_BAD)
 		return false;
+	pg_silence(session->conn);
 	loop_timer_start(session->timer, CONNECT_TIMEOUT_US);
 	return watch_connecting(session, PGRES_POLLING_WRITING);
 }
