@@ -1,0 +1,135 @@
+"""The settled position among writers that break (transaction id, id).
+
+usage: test_settled.py PROGRAM TOOLS [--seconds N] [--seed N]
+
+Readers begin on a store that holds nothing, so the very first event counts. After the storm each must have printed what
+the store holds: nothing missing, nothing twice, rising positions, versions in order. Then: an open transaction that has
+drawn an id holds back what is above it and is named; one in another database, and one that has not drawn, hold nothing.
+"""
+import argparse
+import json
+import os
+import random
+import subprocess
+import sys
+import threading
+import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
+from servers import Server  # noqa: E402
+
+
+class Tail:
+    """A `meowmx tail` and what it has printed so far."""
+
+    def __init__(self, program, url, *words):
+        self.events = []
+        self.process = subprocess.Popen([program, "tail", *words, "--from", "start", "--store", url],
+                                        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        self.thread = threading.Thread(target=self._read, daemon=True)
+        self.thread.start()
+
+    def _read(self):
+        for line in self.process.stdout:
+            self.events.append(json.loads(line))
+
+    def wait(self, position, seconds=60):
+        end = time.monotonic() + seconds
+        while not self.events or self.events[-1]["position"] < position:
+            if time.monotonic() > end:
+                raise RuntimeError("tail stands at %s, not %d" % (self.events[-1:], position))
+            time.sleep(0.01)
+
+    def end(self):
+        self.process.terminate()
+        self.process.wait(timeout=20)
+        self.thread.join()
+
+
+class Psql:
+    """A session that stays open between statements."""
+
+    def __init__(self, url):
+        self.process = subprocess.Popen(["psql", "-qXAt", url], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def run(self, statement):
+        self.process.stdin.write(statement + ";\n\\echo done\n")
+        self.process.stdin.flush()
+        for line in self.process.stdout:
+            if line == "done\n":
+                return
+
+    def close(self):
+        self.process.stdin.close()
+        self.process.wait(timeout=20)
+
+
+def check(ok, what):
+    print("%s %s" % ("ok" if ok else "FAILED", what))
+    if not ok:
+        sys.exit(1)
+
+
+def compare(name, got, wanted):
+    positions = [event["position"] for event in got]
+    check(positions == sorted(set(positions)), "%s: %d positions rise, none twice" % (name, len(positions)))
+    there = {event["position"] for event in wanted}
+    check(there <= set(positions), "%s: %d of %d events are missing" % (name, len(there - set(positions)), len(there)))
+    after = {}
+    for event in got:
+        key = (event["aggregate_type"], event["aggregate_id"])
+        if event["version"] != after.get(key, 0):
+            check(False, "%s: %s stands at %d and gets %d" % (name, key, after.get(key, 0), event["version"]))
+        after[key] = event["version"] + 1
+    check(True, "%s: %d aggregates in order" % (name, len(after)))
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("program")
+    parser.add_argument("tools")
+    parser.add_argument("--seconds", type=float, default=8)
+    parser.add_argument("--seed", type=int, default=random.randrange(1 << 30))
+    options = parser.parse_args()
+    print("seed %d" % options.seed)
+    postgres = Server("postgres")
+    url = postgres.url
+
+    def meowmx(*words):
+        return subprocess.run([options.program, *words, "--store", url], check=True, stdout=subprocess.PIPE,
+                              stderr=subprocess.DEVNULL, text=True).stdout
+
+    meowmx("setup", "--id-type", "TEXT")
+    everything, orders = Tail(options.program, url), Tail(options.program, url, "order")
+    subprocess.run([os.path.join(options.tools, "storm"), url, "16", str(options.seconds), str(options.seed), "4"],
+                   check=True)
+    meowmx("append", "order", "last", "e", "{}")
+    stored = [json.loads(line) for line in meowmx("load").splitlines()]
+    everything.wait(stored[-1]["position"])
+    orders.wait(stored[-1]["position"])
+    compare("all", everything.events, stored)
+    compare("order", orders.events, [event for event in stored if event["aggregate_type"] == "order"])
+
+    holder, elsewhere = Psql(url), Psql(url.rsplit("/", 1)[0] + "/template1")
+    elsewhere.run("BEGIN; CREATE TABLE held (a int)")
+    holder.run("BEGIN; UPDATE es_aggregates SET version = version WHERE id = 'last'")
+    meowmx("append", "order", "free", "e", "{}")
+    everything.wait(stored[-1]["position"] + 1, seconds=5)
+    check(True, "transactions that have drawn no id hold nothing back")
+    holder.run("ROLLBACK; BEGIN; SET application_name = 'the slow one'; SELECT nextval('es_events_id_seq')")
+    meowmx("append", "order", "held", "e", "{}")
+    before = len(everything.events)
+    time.sleep(1.5)
+    check(len(everything.events) == before, "an open transaction that has drawn an id holds back what is above it")
+    check("the slow one" in meowmx("status"), "and status names it")
+    holder.run("COMMIT")
+    everything.wait(stored[-1]["position"] + 3, seconds=5)
+    check(everything.events[-1]["aggregate_id"] == "held", "until it ends")
+    for session in (holder, elsewhere):
+        session.close()
+    everything.end()
+    orders.end()
+    check(everything.process.returncode == 0, "tail ends with 0")
+
+
+main()
