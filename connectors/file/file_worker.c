@@ -259,10 +259,10 @@ static void *run(void *arg)
 	pthread_mutex_lock(&worker->mutex);
 	bool ok = !worker->abandoned && open_first(worker);
 	while (ok && !worker->abandoned) {
-		if (worker->waiting.first != NULL)
-			ok = write_waiting(worker);
-		else if (worker->reopen)
+		if (worker->reopen) // first: under load something is always waiting
 			ok = open_again(worker);
+		else if (worker->waiting.first != NULL)
+			ok = write_waiting(worker);
 		else
 			pthread_cond_wait(&worker->wake, &worker->mutex);
 	}

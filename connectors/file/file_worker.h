@@ -22,7 +22,7 @@ int file_worker_fd(const struct file_worker *worker);
 // Lends a batch. False without memory.
 MEOW_MUST_USE bool file_worker_send(struct file_worker *worker, struct batch *batch);
 
-// Once what was sent is written, opens the path anew if it names another file by now.
+// Before it writes the next batches the thread opens the path anew, if that names another file by now.
 void file_worker_reopen(struct file_worker *worker);
 
 enum file_news {
