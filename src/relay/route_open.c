@@ -104,8 +104,9 @@ static void take_checkpoint(struct route *route, const struct checkpoint *loaded
 	route->poison = 0;
 	route->row_moved = false;
 	route->chosen_delivered = INT64_MAX;
+	bool known = route->decision;
 	route->decision = loaded->resume_from_store;
-	if (!route->decision)
+	if (!route->decision || known)
 		return;
 	route->refused = 0; // tried anew
 	free(route->executor_fingerprint); // and what was known of the store before counts no more
@@ -209,7 +210,9 @@ static void choose(struct route *route, int64_t delivered, const char *fingerpri
 	route->chosen_fingerprint = copy;
 	route->chosen_delivered = delivered;
 	route->chosen_position = delivered;
-	if (delivered == stored->delivered && stored->position > delivered && !route->store_lost && !moved)
+	bool same = delivered == stored->delivered && !route->store_lost && !moved;
+	bool skipped = route->decision && delivered >= stored->delivered; // `subscription skip` moves the position alone
+	if (stored->position > delivered && (same || skipped))
 		route->chosen_position = stored->position;
 }
 
@@ -244,6 +247,10 @@ static bool follow_rule(struct route *route, enum connector_rule rule, int64_t s
 		choose(route, store, route->loaded_fingerprint);
 		return true;
 	case SINK_STOP:
+		if (route->decision) {
+			choose(route, store, route->loaded_fingerprint);
+			return true;
+		}
 		stop_at_rule(route, empty ? "the sink has forgotten its position" : "the sink remembers less than the store");
 		return false;
 	}
@@ -260,7 +267,7 @@ static bool decide(struct route *route, const struct connector_memory *memory)
 	route->from_outside = held && memory->delivered >= stored;
 	if (route->from_outside)
 		choose(route, memory->delivered, memory->fingerprint);
-	else if (route->decision || memory->kind == MEMORY_NONE || outdated || (!held && never))
+	else if (memory->kind == MEMORY_NONE || outdated || (!held && never))
 		choose(route, stored, route->loaded_fingerprint);
 	else if (!held)
 		return follow_rule(route, route->env.connector->when_empty, 0, NULL, true);

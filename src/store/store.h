@@ -43,7 +43,8 @@ MEOW_MUST_USE bool store_subscriptions(
 	struct meow_store *store, const char *name, struct store_subscriptions *ret_list, struct meow_error *err);
 void store_subscriptions_free(struct store_subscriptions *list);
 
-// `subscription resume`: ends a stop; the route then trusts `delivered` of the store once. MEOW_MISSING: no such one.
+// `subscription resume`: ends a stop; the route then trusts `delivered` of the store once over a sink that knows less.
+// MEOW_MISSING: no such one. MEOW_INVALID: it has not stopped.
 MEOW_MUST_USE bool store_subscription_resume(struct meow_store *store, const char *name, struct meow_error *err);
 
 // `subscription skip`: steps over the event at `position`, which must be the one it stopped at (the first event beyond

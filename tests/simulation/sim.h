@@ -29,6 +29,7 @@ struct sim_store_settings {
 	unsigned rollback_percent, early_percent, lost_percent; // of transactions; of requests
 	int writers;
 	int64_t until_us; // when writers end
+	bool start_now;   // the route skips what was there before
 };
 struct sim_store *sim_store_create(struct loop *loop, const struct sim_store_settings *settings);
 void sim_store_destroy(struct sim_store *store);
@@ -41,14 +42,28 @@ int64_t sim_store_position(const struct sim_store *store); // of the checkpoint
 int64_t sim_store_head(const struct sim_store *store);
 int64_t sim_store_error_position(const struct sim_store *store);
 const char *sim_store_state(const struct sim_store *store);
-void sim_store_skip(struct sim_store *store, int64_t position); // as the operator's command
+void sim_store_note_start(struct sim_store *store); // a route is started for the first time
+const char *sim_store_reason(const struct sim_store *store);
+bool sim_store_stop_kept(const struct sim_store *store);
+int64_t sim_store_start(const struct sim_store *store); // where the first checkpoint stood, 0 unless start: now
+bool sim_store_has(const struct sim_store *store, int64_t position);
+
+// As the operator's commands.
+void sim_store_skip(struct sim_store *store, int64_t position);
+void sim_store_resume(struct sim_store *store);
+void sim_store_pause(struct sim_store *store, bool paused);
+void sim_store_raise_generation(struct sim_store *store);
+
+// Restored from a copy of some time ago: what was committed since is gone, its ids are drawn again, connections are lost.
+void sim_store_restore(struct sim_store *store);
 uint64_t sim_store_looks(const struct sim_store *store);
 
 // --- the sink (sim_sink.c) ---
 // One sink at a time: what it holds survives its connectors.
 struct sim_sink_settings {
 	bool remembers; // keeps its position with its data
-	unsigned fail_percent; // of batches
+	int partitions;        // 1 if it remembers
+	unsigned fail_percent; // of what it does
 	int64_t poison;        // it will never take this position; 0 none
 	bool poison_late;      // and says so only when it gets it
 };
@@ -57,7 +72,11 @@ void sim_sink_calm(void);
 void sim_sink_free(void);
 extern const struct connector_impl sim_sink_connector;
 bool sim_sink_wants(const struct meow_event *event); // by the filter of this run
-bool sim_sink_has(int64_t position);
+bool sim_sink_has(int64_t position); // now
+bool sim_sink_had(int64_t position); // at any time
+int64_t sim_sink_delivered(void);    // as it remembers
+void sim_sink_forget(void);          // its position, not its entries
+void sim_sink_lose_tail(void);       // a failover: what it held some batches ago
 size_t sim_sink_count(void);             // entries, doubles included
 int64_t sim_sink_entry(size_t index);    // position
 const char *sim_sink_aggregate(size_t index);

@@ -19,6 +19,8 @@ struct stored {
 	char data[24];
 	bool committed;
 	bool used; // false: drawn and never inserted, or rolled back
+	int64_t committed_us;
+	int aggregate;
 };
 
 struct transaction {
@@ -29,13 +31,20 @@ struct transaction {
 	size_t count;
 	uint64_t number;
 	bool holds; // has drawn an id
+	bool dead;  // its server has gone
 };
 
 struct row {
 	bool there, paused, stop_kept, resume;
 	int64_t delivered, position, generation, epoch, error_position;
 	char *fingerprint;
-	char state[16];
+	char state[16], reason[MEOW_ERROR_TEXT_SIZE];
+};
+
+// What a copy of the store would hold.
+struct copy {
+	int64_t at_us, last;
+	struct row row;
 };
 
 struct sim_store {
@@ -54,7 +63,11 @@ struct sim_store {
 	uint64_t looks;
 	int64_t skipped; // an operator's decision
 	size_t committed;
-	const struct meow_event **sorted;
+	uint32_t timeline;
+	int64_t started_at; // the head when it was made
+	int64_t start;
+	struct copy copies[64];
+	size_t copy_count;
 };
 
 enum kind { OPEN, READ, HEAD, LOOK, DOZE, FIND, LOAD, SAVE };
@@ -80,7 +93,7 @@ struct request {
 	struct session_holder holders[64];
 	size_t holder_count;
 	struct checkpoint save;
-	char state[16];
+	char state[16], reason[MEOW_ERROR_TEXT_SIZE];
 	char *fingerprint;
 	bool conflict;
 };
@@ -117,6 +130,7 @@ static void insert(struct sim_store *store, struct transaction *transaction, int
 	snprintf(stored->id, sizeof(stored->id), "a%d", aggregate);
 	snprintf(stored->data, sizeof(stored->data), "{\"n\":%d}", (int)id);
 	stored->used = true;
+	stored->aggregate = aggregate;
 	stored->event = (struct meow_event){.position = id, .time_us = MEOW_NO_TIME,
 		.transaction_id = transaction->number, .aggregate_type = aggregate % 3 ? MEOW_BYTES("order") : MEOW_BYTES("other"),
 		.aggregate_id = bytes_of(stored->id), .type = MEOW_BYTES("e"), .data = bytes_of(stored->data)};
@@ -131,6 +145,10 @@ static void end_transaction(void *arg)
 {
 	struct transaction *transaction = arg;
 	struct sim_store *store = transaction->store;
+	if (transaction->dead) {
+		free(transaction);
+		return;
+	}
 	bool commit = !sim_chance(store->settings.rollback_percent);
 	for (size_t i = 0; i < transaction->count; i++) {
 		struct stored *stored = store->events[transaction->ids[i] - 1];
@@ -141,6 +159,7 @@ static void end_transaction(void *arg)
 			continue;
 		stored->event.version = store->versions[aggregate]++;
 		stored->committed = true;
+		stored->committed_us = sim_now(store->loop);
 		store->committed++;
 		if (transaction->ids[i] <= store->row.position)
 			sim_violation("event %ld commits below the checkpoint's position %ld", (long)transaction->ids[i],
@@ -172,6 +191,10 @@ static void write_events(void *arg)
 {
 	struct transaction *transaction = arg;
 	struct sim_store *store = transaction->store;
+	if (transaction->dead) {
+		free(transaction);
+		return;
+	}
 	int wanted = (int)sim_between(1, TX_EVENTS - 1);
 	for (int i = 0; i < wanted; i++) {
 		int aggregate = (int)sim_between(0, AGGREGATES - 1);
@@ -265,9 +288,16 @@ static void do_save(struct sim_store *store, struct request *request)
 {
 	struct row *row = &store->row;
 	const struct checkpoint *save = &request->save;
-	if (row->there && (row->epoch != save->epoch || row->generation != save->generation)) {
+	if (row->there && (row->epoch != save->epoch || row->generation != save->generation ||
+						  (row->resume && !save->decision_known))) {
 		request->conflict = true;
 		return;
+	}
+	if (!row->there && store->settings.start_now) {
+		store->start = save->position;
+		if (save->position < store->started_at)
+			sim_violation("a route that starts now starts at %ld, and the store was at %ld", (long)save->position,
+				(long)store->started_at);
 	}
 	check_checkpoint(store, save);
 	row->there = true;
@@ -279,16 +309,23 @@ static void do_save(struct sim_store *store, struct request *request)
 	free(row->fingerprint);
 	row->fingerprint = request->fingerprint;
 	request->fingerprint = NULL;
-	if (save->state)
+	if (save->state) {
 		snprintf(row->state, sizeof(row->state), "%s", request->state);
+		snprintf(row->reason, sizeof(row->reason), "%s", request->reason);
+	}
+	if (store->copy_count < 64 && sim_chance(20)) {
+		struct copy *copy = &store->copies[store->copy_count++];
+		*copy = (struct copy){sim_now(store->loop), store->last, *row};
+		copy->row.fingerprint = row->fingerprint ? strdup(row->fingerprint) : NULL;
+	}
 }
 
 // A checkpoint may stand only where everything at or below it that was for the route is in the sink.
 static void check_checkpoint(const struct sim_store *store, const struct checkpoint *save)
 {
-	for (int64_t id = 1; id <= save->position && id <= store->last; id++) {
+	for (int64_t id = store->start + 1; id <= save->position && id <= store->last; id++) {
 		const struct stored *stored = store->events[id - 1];
-		if (stored->committed && !sim_sink_has(id) && id != store->skipped && sim_sink_wants(&stored->event))
+		if (stored->committed && !sim_sink_had(id) && id != store->skipped && sim_sink_wants(&stored->event))
 			sim_violation("the checkpoint stands at %ld, and %ld is not in the sink", (long)save->position, (long)id);
 	}
 	for (const struct transaction *open = store->open; open; open = open->next)
@@ -317,7 +354,7 @@ static void take_effect(struct sim_store *store, struct request *request)
 static void answer(struct request *request, const struct meow_error *err)
 {
 	struct sim_store *store = request->session->store;
-	struct session_info info = {.store.last_position = store->last, .store.system_identifier = 1, .store.timeline = 1};
+	struct session_info info = {.store.last_position = store->last, .store.system_identifier = 1, .store.timeline = store->timeline};
 	strcpy(info.store.store_id, "00000000-0000-4000-8000-000000000001");
 	struct row *row = &store->row;
 	switch (request->kind) {
@@ -350,7 +387,8 @@ static void answer(struct request *request, const struct meow_error *err)
 	case LOAD: {
 		struct checkpoint loaded = {.subscription = "sim", .delivered = row->delivered, .position = row->position,
 			.fingerprint = row->fingerprint, .state = row->there ? row->state : NULL, .stop_kept = row->stop_kept,
-			.resume_from_store = row->resume, .error_position = row->error_position};
+			.resume_from_store = row->resume, .paused = row->paused, .generation = row->generation,
+			.epoch = row->epoch, .reason = *row->reason ? row->reason : NULL, .error_position = row->error_position};
 		request->fn.checkpoint(request->arg, err ? NULL : &loaded, err);
 		return;
 	}
@@ -508,6 +546,8 @@ static void call_save(struct session *base, const struct checkpoint *checkpoint,
 	request->fingerprint = checkpoint->fingerprint ? strdup(checkpoint->fingerprint) : NULL;
 	if (checkpoint->state)
 		snprintf(request->state, sizeof(request->state), "%s", checkpoint->state);
+	if (checkpoint->reason)
+		snprintf(request->reason, sizeof(request->reason), "%s", checkpoint->reason);
 	request->fn.done = fn;
 }
 
@@ -564,9 +604,17 @@ struct sim_store *sim_store_create(struct loop *loop, const struct sim_store_set
 		abort();
 	store->loop = loop;
 	store->settings = *settings;
+	store->timeline = 1;
 	for (int i = 0; i < settings->writers; i++)
 		sim_after(loop, sim_between(0, 50000), begin_transaction, store);
 	return store;
+}
+
+static void drop_copies(struct sim_store *store)
+{
+	for (size_t i = 0; i < store->copy_count; i++)
+		free(store->copies[i].row.fingerprint);
+	store->copy_count = 0;
 }
 
 void sim_store_destroy(struct sim_store *store)
@@ -581,8 +629,8 @@ void sim_store_destroy(struct sim_store *store)
 	for (int64_t i = 0; i < store->last; i++)
 		free(store->events[i]);
 	free(store->events);
-	free(store->sorted);
 	free(store->row.fingerprint);
+	drop_copies(store);
 	free(store);
 }
 
@@ -624,13 +672,100 @@ const char *sim_store_state(const struct sim_store *store)
 	return store->row.state;
 }
 
-void sim_store_skip(struct sim_store *store, int64_t position)
+const char *sim_store_reason(const struct sim_store *store)
 {
-	store->row.delivered = store->row.position = store->skipped = position;
-	store->row.resume = true;
+	return store->row.reason;
+}
+
+bool sim_store_stop_kept(const struct sim_store *store)
+{
+	return store->row.stop_kept;
+}
+
+int64_t sim_store_start(const struct sim_store *store)
+{
+	return store->start;
+}
+
+bool sim_store_has(const struct sim_store *store, int64_t position)
+{
+	return position >= 1 && position <= store->last && store->events[position - 1]->committed;
+}
+
+void sim_store_note_start(struct sim_store *store)
+{
+	store->started_at = store->last;
+}
+
+// --- what befalls it ---
+
+void sim_store_resume(struct sim_store *store)
+{
 	store->row.stop_kept = false;
+	store->row.resume = true;
+}
+
+void sim_store_pause(struct sim_store *store, bool paused)
+{
+	store->row.paused = paused;
+}
+
+void sim_store_raise_generation(struct sim_store *store)
+{
+	if (!store->row.there)
+		return;
+	store->row.generation++;
+	store->row.delivered = store->row.position = store->start;
 	free(store->row.fingerprint);
 	store->row.fingerprint = NULL;
+}
+
+static void end_connections(struct sim_store *store)
+{
+	for (struct sim_session *session = store->sessions; session; session = session->next)
+		session->dead = true;
+	for (struct transaction *open = store->open, *next; open; open = next) {
+		next = open->next;
+		open->dead = true; // and frees itself
+		open->next = NULL;
+	}
+	store->open = NULL;
+	memset(store->locked, 0, sizeof(store->locked));
+}
+
+void sim_store_restore(struct sim_store *store)
+{
+	if (store->copy_count == 0)
+		return;
+	struct copy *copy = &store->copies[sim_between(0, (int64_t)store->copy_count - 1)];
+	end_connections(store);
+	memset(store->versions, 0, sizeof(store->versions));
+	store->committed = 0;
+	for (int64_t i = 0; i < store->last; i++) {
+		struct stored *stored = store->events[i];
+		if (i >= copy->last) {
+			free(stored);
+			continue;
+		}
+		stored->committed &= stored->committed_us <= copy->at_us;
+		if (!stored->committed)
+			continue;
+		store->committed++;
+		store->versions[stored->aggregate]++;
+	}
+	store->last = copy->last;
+	free(store->row.fingerprint);
+	store->row = copy->row;
+	copy->row.fingerprint = NULL;
+	drop_copies(store);
+	store->timeline++;
+}
+
+void sim_store_skip(struct sim_store *store, int64_t position)
+{
+	store->row.position = store->skipped = position;
+	store->row.resume = true;
+	store->row.stop_kept = false;
 }
 
 uint64_t sim_store_looks(const struct sim_store *store)

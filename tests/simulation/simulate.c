@@ -4,7 +4,8 @@
 //
 // Checked: no checkpoint stands above an event that is not in the sink or may still commit; a sink that keeps its position
 // gets each event once, in order; one that does not gets each at least once, first sights in order per aggregate;
-// poison stops the route exactly there, and what precedes it is there; and when faults end, everything arrives.
+// poison stops the route exactly there, and what precedes it is there; a store that was restored to before what the
+// sink or the executor knows stops the route, and keeps it stopped; and when faults end, everything arrives.
 #include "sim.h"
 
 #include "base/log.h"
@@ -62,40 +63,92 @@ bool sim_sink_wants(const struct meow_event *event)
 	return !filtered || strcmp(event->aggregate_type.data, "order") == 0;
 }
 
-static void on_stopped(void *arg)
+// What befalls a run, at one moment of it.
+enum trouble { NOTHING, SINK_FORGETS, SINK_LOSES_TAIL, GENERATION_RISES, PAUSED, STORE_RESTORED, TROUBLES };
+
+static unsigned long long seen[TROUBLES], poisoned_runs, behind_runs; // the seeds that exercised it, for the last line
+
+struct world {
+	struct loop *loop;
+	struct sim_store *store;
+	struct session_source source;
+	struct route_metrics *metrics;
+	struct sim_sink_settings sink;
+	struct sim_store_settings settings;
+	struct route_settings route_settings;
+	struct route *route;
+	enum trouble trouble;
+	uint64_t events_before; // delivered by earlier lives
+	bool stopped;
+	bool happened;
+	bool must_stop; // the store is behind what the sink or the executor knows
+	int resumes;    // that the operator may still give
+};
+
+static void on_route_stopped(void *arg)
 {
-	*(bool *)arg = true;
+	((struct world *)arg)->stopped = true;
 }
 
-static struct route *start(struct loop *loop, const struct session_source *source, struct route_metrics *metrics,
-	bool *stopped)
+static void start(struct world *world)
 {
-	struct route_settings settings = {.name = "sim", .categories = filtered ? orders : NULL,
-		.category_count = filtered ? 1 : 0, .window_bytes = (size_t)sim_between(2000, 200000),
-		.batch_rows = (size_t)sim_between(1, 200), .backoff_least_ms = 10, .backoff_most_ms = 500, .drain_ms = 3000,
-		.checkpoint_ms = sim_between(1, 300)};
-	struct route_environment env = {.loop = loop, .store = source, .connector = &sim_sink_connector,
-		.metrics = metrics, .stopped = on_stopped, .arg = stopped};
+	struct route_environment env = {.loop = world->loop, .store = &world->source, .connector = &sim_sink_connector,
+		.metrics = world->metrics, .stopped = on_route_stopped, .arg = world};
 	struct meow_error err;
-	struct route *route = route_create(&settings, &env, &err);
-	if (!route)
+	world->stopped = false;
+	world->events_before = atomic_load(&world->metrics->events);
+	world->route = route_create(&world->route_settings, &env, &err);
+	if (!world->route)
 		abort();
-	route_start(route);
-	return route;
+	route_start(world->route);
 }
 
-static void stop(struct loop *loop, struct route *route, bool *stopped)
+static void stop(struct world *world)
 {
 	if (sim_chance(50)) { // a kill: whatever was under way is gone
-		route_destroy(route);
+		route_destroy(world->route);
 		return;
 	}
-	route_stop(route);
-	sim_run_until(loop, sim_now(loop) + 10000000);
-	if (!*stopped)
+	route_stop(world->route);
+	sim_run_until(world->loop, sim_now(world->loop) + 10000000);
+	if (!world->stopped)
 		sim_violation("a graceful stop does not end");
-	route_destroy(route);
+	route_destroy(world->route);
 }
+
+static void cause_trouble(void *arg)
+{
+	struct world *world = arg;
+	int64_t known = world->sink.remembers ? sim_sink_delivered() : 0;
+	if (!known && atomic_load(&world->metrics->events) > world->events_before)
+		known = atomic_load(&world->metrics->delivered);
+	world->happened = true;
+	seen[world->trouble]++;
+	switch (world->trouble) {
+	case SINK_FORGETS:
+		sim_sink_forget();
+		world->resumes = 1;
+		return;
+	case SINK_LOSES_TAIL:
+		sim_sink_lose_tail();
+		return;
+	case GENERATION_RISES:
+		sim_store_raise_generation(world->store);
+		return;
+	case PAUSED:
+		sim_store_pause(world->store, true);
+		return;
+	case STORE_RESTORED:
+		sim_store_restore(world->store);
+		world->must_stop = sim_store_head(world->store) < known;
+		return;
+	case NOTHING:
+	case TROUBLES:
+		return;
+	}
+}
+
+// --- checks ---
 
 // Whether this version of the aggregate is the one that was skipped.
 static bool was_skipped(const struct sim_store *store, int64_t skipped, const char *aggregate, int64_t version)
@@ -108,20 +161,31 @@ static bool was_skipped(const struct sim_store *store, int64_t skipped, const ch
 	return false;
 }
 
-static void check_order(const struct sim_store *store, bool remembers, int64_t skipped)
+// The version that the aggregate's first event behind the route's start must have.
+static int64_t first_version(const struct sim_store *store, const char *aggregate)
 {
-	for (size_t i = 0; i < sim_sink_count(); i++) {
-		if (remembers && i && sim_sink_entry(i) <= sim_sink_entry(i - 1))
-			sim_violation("position %ld follows %ld in the sink", (long)sim_sink_entry(i), (long)sim_sink_entry(i - 1));
+	int64_t version = 0;
+	for (size_t i = 0; sim_store_start(store) && i < sim_store_count(store); i++) {
+		const struct meow_event *event = sim_store_event(store, i);
+		version += event->position <= sim_store_start(store) && strcmp(event->aggregate_id.data, aggregate) == 0;
 	}
+	return version;
+}
+
+static void check_order(const struct world *world)
+{
+	bool once = world->sink.remembers && world->trouble != SINK_FORGETS;
+	for (size_t i = 1; once && i < sim_sink_count(); i++)
+		if (sim_sink_entry(i) <= sim_sink_entry(i - 1))
+			sim_violation("position %ld follows %ld in the sink", (long)sim_sink_entry(i), (long)sim_sink_entry(i - 1));
 	for (int a = 0; a < 12; a++) {
 		char name[16];
-		int64_t next = 0;
 		snprintf(name, sizeof(name), "a%d", a);
+		int64_t next = first_version(world->store, name);
 		for (size_t i = 0; i < sim_sink_count(); i++) {
 			if (strcmp(sim_sink_aggregate(i), name) != 0)
 				continue;
-			if (sim_sink_version(i) > next && was_skipped(store, skipped, name, next))
+			if (sim_sink_version(i) > next && was_skipped(world->store, world->sink.poison, name, next))
 				next++;
 			if (sim_sink_version(i) > next)
 				sim_violation("aggregate %s: version %ld where %ld must be", name, (long)sim_sink_version(i), (long)next);
@@ -131,69 +195,179 @@ static void check_order(const struct sim_store *store, bool remembers, int64_t s
 	}
 }
 
-static void check_all_there(const struct sim_store *store, int64_t skipped)
+static void check_all_there(const struct world *world)
 {
-	for (size_t i = 0; i < sim_store_count(store); i++) {
-		const struct meow_event *event = sim_store_event(store, i);
-		if (sim_sink_wants(event) && !sim_sink_has(event->position) && event->position != skipped)
+	for (size_t i = 0; i < sim_store_count(world->store); i++) {
+		const struct meow_event *event = sim_store_event(world->store, i);
+		if (sim_sink_wants(event) && !sim_sink_has(event->position) && event->position != world->sink.poison &&
+			event->position > sim_store_start(world->store))
 			sim_violation("position %ld was never delivered", (long)event->position);
 	}
 }
 
-static void let_it_catch_up(struct loop *loop, struct sim_store *store, int64_t poison)
+// --- an operator ---
+
+static bool is_failed(const struct world *world)
+{
+	return strcmp(sim_store_state(world->store), "FAILED") == 0;
+}
+
+static void operate(struct world *world)
+{
+	int64_t position = sim_store_error_position(world->store);
+	if (!is_failed(world))
+		return;
+	if (position && position == world->sink.poison) {
+		poisoned_runs++;
+		sim_store_skip(world->store, position);
+	} else if (world->resumes > 0 && strstr(sim_store_reason(world->store), "has forgotten")) {
+		world->resumes--;
+		sim_store_resume(world->store);
+	}
+}
+
+static bool says_behind(const struct world *world)
+{
+	return is_failed(world) && strstr(sim_store_reason(world->store), "behind its sinks");
+}
+
+static void let_it_catch_up(struct world *world)
 {
 	for (int i = 0; i < 600; i++) {
-		sim_run_until(loop, sim_now(loop) + 100000);
-		if (sim_store_position(store) >= sim_store_head(store))
+		sim_run_until(world->loop, sim_now(world->loop) + 100000);
+		if (sim_store_position(world->store) >= sim_store_head(world->store))
 			return;
-		if (poison && strcmp(sim_store_state(store), "FAILED") == 0 && sim_store_error_position(store) == poison) {
-			sim_store_skip(store, poison); // as an operator would
-			poison = 0;
-		}
+		if (world->trouble == STORE_RESTORED && !world->must_stop && says_behind(world))
+			return; // by what was in flight in that moment
+		if (i % 15 == 14) // after it could see what was decided last
+			operate(world);
 	}
-	sim_violation("stuck at %ld of %ld, state %s", (long)sim_store_position(store), (long)sim_store_head(store),
-		sim_store_state(store));
+	sim_violation("stuck at %ld of %ld, state %s: %s", (long)sim_store_position(world->store),
+		(long)sim_store_head(world->store), sim_store_state(world->store), sim_store_reason(world->store));
+}
+
+// --- a store that is behind its sinks ---
+
+static void wait_for_stop(struct world *world)
+{
+	for (int i = 0; i < 300 && !is_failed(world); i++)
+		sim_run_until(world->loop, sim_now(world->loop) + 100000);
+	if (!says_behind(world))
+		sim_violation("the store was restored, and the route is %s: %s", sim_store_state(world->store),
+			sim_store_reason(world->store));
+	size_t count = sim_sink_count();
+	sim_run_until(world->loop, sim_now(world->loop) + 5000000);
+	if (!is_failed(world) || sim_sink_count() != count)
+		sim_violation("the store was restored, and the route goes on");
+}
+
+// Stopped in this life and in the next, until a person has decided.
+static void check_behind(struct world *world)
+{
+	behind_runs++;
+	wait_for_stop(world);
+	stop(world);
+	if (!world->sink.remembers && !sim_store_stop_kept(world->store))
+		sim_violation("what only the executor knew was not kept");
+	start(world);
+	wait_for_stop(world);
+	if (!world->sink.remembers) { // one that remembers needs a new place
+		sim_store_resume(world->store);
+		let_it_catch_up(world);
+	}
+	stop(world);
+}
+
+// --- one run ---
+
+static void choose(struct world *world)
+{
+	filtered = sim_chance(40);
+	bool remembers = sim_chance(50);
+	world->sink = (struct sim_sink_settings){.remembers = remembers, .fail_percent = (unsigned)sim_between(0, 8),
+		.partitions = remembers ? 1 : (int)sim_between(1, 4)};
+	if (sim_chance(20)) {
+		world->sink.poison = sim_between(5, 120);
+		world->sink.poison_late = sim_chance(50);
+	}
+	world->settings = (struct sim_store_settings){.rollback_percent = (unsigned)sim_between(0, 25),
+		.early_percent = (unsigned)sim_between(0, 30), .lost_percent = sim_chance(50) ? 0 : (unsigned)sim_between(0, 3),
+		.writers = (int)sim_between(1, 6), .until_us = sim_between(200000, 3000000), .start_now = sim_chance(15)};
+	world->route_settings = (struct route_settings){.name = "sim", .categories = filtered ? orders : NULL,
+		.category_count = filtered ? 1 : 0, .window_bytes = (size_t)sim_between(2000, 200000),
+		.start_now = world->settings.start_now, .batch_rows = (size_t)sim_between(1, 200), .backoff_least_ms = 10,
+		.backoff_most_ms = 500, .drain_ms = 3000, .checkpoint_ms = sim_between(1, 300)};
+	world->trouble = sim_chance(40) ? NOTHING : (enum trouble)sim_between(1, TROUBLES - 1);
+	bool needs_memory = world->trouble == SINK_FORGETS || world->trouble == SINK_LOSES_TAIL;
+	if ((needs_memory && !remembers) || (world->trouble == GENERATION_RISES && remembers))
+		world->trouble = NOTHING;
+	if (world->trouble == STORE_RESTORED)
+		world->sink.poison = 0; // one thing at a time
+}
+
+static void live(struct world *world)
+{
+	int lives = (int)sim_between(1, 4);
+	int64_t span_us = world->settings.until_us / lives;
+	int fateful = (int)sim_between(0, lives - 1);
+	if (world->settings.start_now)
+		sim_run_until(world->loop, sim_between(0, 300000));
+	sim_store_note_start(world->store);
+	for (int life = 0; life < lives; life++) {
+		start(world);
+		if (life == fateful && world->trouble != NOTHING)
+			sim_after(world->loop, sim_between(0, span_us), cause_trouble, world);
+		sim_run_until(world->loop, sim_now(world->loop) + span_us);
+		if (world->must_stop) {
+			sim_store_calm(world->store);
+			sim_sink_calm();
+			check_behind(world);
+			return;
+		}
+		if (life == lives - 1) {
+			sim_store_calm(world->store);
+			sim_sink_calm();
+			sim_store_pause(world->store, false);
+			sim_run_until(world->loop, sim_now(world->loop) + 5000000);
+			if (world->trouble == GENERATION_RISES) { // one with nothing to save has not noticed
+				stop(world);
+				start(world);
+			}
+			let_it_catch_up(world);
+		}
+		stop(world);
+	}
+	if (world->trouble == STORE_RESTORED && world->happened)
+		return; // what the store lost stays published
+	check_order(world);
+	check_all_there(world);
 }
 
 static void run_seed(uint64_t seed)
 {
+	struct world world = {0};
 	sim_seed(seed);
-	filtered = sim_chance(40);
-	struct loop *loop = sim_loop_create();
-	struct sim_sink_settings sink = {.remembers = sim_chance(50), .fail_percent = (unsigned)sim_between(0, 8)};
-	bool poisoned = sim_chance(20);
-	if (poisoned) {
-		sink.poison = sim_between(5, 120);
-		sink.poison_late = sim_chance(50);
-	}
-	sim_sink_reset(loop, &sink);
-	struct sim_store_settings settings = {.rollback_percent = (unsigned)sim_between(0, 25),
-		.early_percent = (unsigned)sim_between(0, 30), .lost_percent = sim_chance(50) ? 0 : (unsigned)sim_between(0, 3),
-		.writers = (int)sim_between(1, 6), .until_us = sim_between(200000, 3000000)};
-	struct sim_store *store = sim_store_create(loop, &settings);
-	struct session_source source = sim_store_source(store);
-	struct route_metrics *metrics = calloc(1, sizeof(*metrics));
-	int lives = (int)sim_between(1, 4);
-	for (int life = 0; life < lives; life++) {
-		bool stopped = false;
-		bool last = life == lives - 1;
-		struct route *route = start(loop, &source, metrics, &stopped);
-		sim_run_until(loop, sim_now(loop) + settings.until_us / lives);
-		if (last) {
-			sim_store_calm(store);
-			sim_sink_calm();
-			sim_run_until(loop, sim_now(loop) + 5000000);
-			let_it_catch_up(loop, store, sink.poison);
-		}
-		stop(loop, route, &stopped);
-	}
-	check_order(store, sink.remembers, sink.poison);
-	check_all_there(store, sink.poison);
-	sim_run_until(loop, INT64_MAX - 1);
-	sim_store_destroy(store);
+	choose(&world);
+	world.loop = sim_loop_create();
+	sim_sink_reset(world.loop, &world.sink);
+	world.store = sim_store_create(world.loop, &world.settings);
+	world.source = sim_store_source(world.store);
+	world.metrics = calloc(1, sizeof(*world.metrics));
+	live(&world);
+	sim_run_until(world.loop, INT64_MAX - 1);
+	sim_store_destroy(world.store);
 	sim_sink_free();
-	loop_destroy(loop);
-	free(metrics);
+	loop_destroy(world.loop);
+	free(world.metrics);
+}
+
+static void say_seen(void)
+{
+	static const char *const names[TROUBLES] = {NULL, "sink forgets", "sink loses its tail", "generation rises",
+		"paused", "store restored"};
+	for (int i = 1; i < TROUBLES; i++)
+		printf("%s %llu, ", names[i], seen[i]);
+	printf("behind its sinks %llu, skipped %llu\n", behind_runs, poisoned_runs);
 }
 
 int main(int argc, char **argv)
@@ -211,6 +385,7 @@ int main(int argc, char **argv)
 		log_setup((enum log_level)(LOG_ERROR + 1), LOG_LOGFMT); // one seed alone is told in full
 	for (uint64_t seed = first; seed < first + count; seed++)
 		run_seed(seed);
+	say_seen();
 	printf("%llu seeds, 0 violations\n", (unsigned long long)count);
 	return 0;
 }

@@ -106,7 +106,17 @@ bool store_subscription_resume(struct meow_store *store, const char *name, struc
 		return false;
 	bool found = PQntuples(result) > 0;
 	PQclear(result);
-	return found || missing(name, err);
+	if (found)
+		return true;
+	struct store_subscriptions list;
+	if (!store_subscriptions(store, name, &list, err))
+		return false;
+	bool known = list.count > 0;
+	const char *state = known ? list.items[0].checkpoint.state : NULL;
+	error_set(err, MEOW_INVALID, "%s has not stopped (it is %s): there is nothing to resume", name,
+		state ? state : "new");
+	store_subscriptions_free(&list);
+	return known ? false : missing(name, err);
 }
 
 bool store_subscription_skip(struct meow_store *store, const char *name, int64_t position, struct meow_error *err)
