@@ -152,13 +152,13 @@ static void on_explain(struct redis *redis, const redisReply *reply)
 	const struct proof_stream *stream = next_missing(redis);
 	if (reply->type != REDIS_REPLY_ARRAY || !explained(reply, stream->missing)) {
 		struct meow_error err;
+		// The relay adds how to resume.
 		error_set(&err, MEOW_CONFIG,
-			"Redis at %s: stream \"%.*s\" lacks the entry %lld-0, although \"%s\" says that it was "
-			"delivered, and trimming does not explain it; to go on without it: `redis-cli -n %d HDEL %s entries`, then "
-			"`meowmx subscription resume %s`",
+			"Redis at %s: stream \"%.*s\" lacks the entry %lld-0, which was delivered, and trimming does not explain "
+			"it; "
+			"to go on without it: `redis-cli -n %d HDEL %s entries`",
 			redis->url.place, (int)(stream->name.size > 100 ? 100 : stream->name.size), stream->name.data,
-			(long long)stream->missing, redis->position_key.data, redis->url.database, redis->position_key.data,
-			redis->context.route);
+			(long long)stream->missing, redis->url.database, redis->position_key.data);
 		redis_fail(redis, &err);
 		return;
 	}
