@@ -4,6 +4,7 @@
 #include "store/postgres/pg_event.h"
 #include "store_postgres_sql.h"
 
+#include <assert.h>
 #include <endian.h>
 #include <poll.h>
 #include <stdio.h>
@@ -267,6 +268,7 @@ void meow_store_close(struct meow_store *store)
 
 void pg_param_text(struct pg_params *params, struct meow_bytes text)
 {
+	assert(params->count < PG_PARAMS_MOST);
 	params->values[params->count] = text.data;
 	params->lengths[params->count] = (int)text.size;
 	params->formats[params->count++] = 1; // text and json are their own bytes in binary: nothing needs a NUL
@@ -274,6 +276,7 @@ void pg_param_text(struct pg_params *params, struct meow_bytes text)
 
 void pg_param_int8(struct pg_params *params, const struct pg_number *number)
 {
+	assert(params->count < PG_PARAMS_MOST);
 	params->values[params->count] = number ? number->bytes : NULL;
 	params->lengths[params->count] = 8;
 	params->formats[params->count++] = 1;

@@ -19,6 +19,9 @@ struct pg_conninfo {
 MEOW_MUST_USE bool pg_conninfo_init(struct pg_conninfo *conninfo, const char *url, struct meow_error *err);
 void pg_conninfo_finish(struct pg_conninfo *conninfo);
 
+// Keeps libpq from writing what a server says by the way ("terminating connection ...") to standard error.
+void pg_silence(PGconn *conn);
+
 // Fills err from a connection that failed or broke: MEOW_DENIED (password, rights), MEOW_CONFIG (no such database),
 // else MEOW_UNAVAILABLE. Names host, port and database, never the password. Returns false.
 bool pg_connection_error(PGconn *conn, const char *url, struct meow_error *err);
@@ -86,11 +89,12 @@ enum pg_statement {
 
 // Runs one of ours, prepared on first use unless a pooler is in between, with binary results. NULL and err on failure.
 // reconnect: may connect anew first if the connection is known to be broken.
+#define PG_PARAMS_MOST 20
 struct pg_params {
 	int count;
-	const char *values[14];
-	int lengths[14];
-	int formats[14]; // 1: binary
+	const char *values[PG_PARAMS_MOST];
+	int lengths[PG_PARAMS_MOST];
+	int formats[PG_PARAMS_MOST]; // 1: binary
 };
 void pg_param_text(struct pg_params *params, struct meow_bytes text); // absent: NULL
 void pg_param_int8(struct pg_params *params, const struct pg_number *number); // NULL: NULL
