@@ -141,6 +141,7 @@ static void inspect(struct kafka *kafka)
 	} else {
 		kafka->care.one_by_one = true;
 	}
+	kafka->inspected = kafka->last_flight->batch->position;
 	kafka->inspect = kafka->refused_for_size = kafka->fatal = kafka->lost_messages = kafka->asking = false;
 	kafka->refused = 0;
 	kafka->refused_events = kafka->largest_refused = 0;
@@ -149,10 +150,12 @@ static void inspect(struct kafka *kafka)
 	drop_client(kafka);
 	kafka_flight_rewind(kafka);
 	struct meow_error err;
-	if (start_client(kafka, &err))
+	if (start_client(kafka, &err)) {
 		kafka_topics_ask_again(kafka);
-	else
+		loop_timer_start(kafka->turn, 0); // its first events came before the descriptor was there to be woken
+	} else {
 		kafka_trouble(kafka, err.kind, "%s", err.text);
+	}
 }
 
 // --- what librdkafka says
@@ -224,6 +227,19 @@ static void error_event(struct kafka *kafka, rd_kafka_event_t *event)
 	}
 }
 
+// Whether a warning is about a property that the user set; those about our own settings are no news.
+static bool is_about_client(const struct kafka *kafka, const char *text)
+{
+	const struct config_section *settings = kafka->context.settings;
+	for (size_t i = 0; i < config_count(settings, "client"); i++) {
+		const char *name = config_item_key(settings, "client", i);
+		const char *found = strstr(text, name);
+		if (found != NULL && strchr(" \"'`.:=", found[strlen(name)]) != NULL)
+			return true;
+	}
+	return false;
+}
+
 // Lines about brokers repeat what error events say. Warnings about the configuration are for a person; those that
 // `debug` under client asks for go to the log.
 static void log_event(struct kafka *kafka, rd_kafka_event_t *event)
@@ -234,7 +250,7 @@ static void log_event(struct kafka *kafka, rd_kafka_event_t *event)
 		return;
 	if (level >= 7) {
 		LOG(LOG_DEBUG, text, LOG_TEXT("route", kafka->context.route), LOG_TEXT("librdkafka", facility));
-	} else if (strcmp(facility, "CONFWARN") == 0) {
+	} else if (strcmp(facility, "CONFWARN") == 0 && is_about_client(kafka, text)) {
 		const char *line = strstr(text, "]: ");
 		kafka_notice(kafka, line == NULL ? text : line + 3);
 	}
@@ -293,6 +309,18 @@ static void weigh_reports(struct kafka *kafka)
 		fatal(kafka);
 }
 
+// All that was refused together has passed in smaller requests: worth a setting.
+static void advise_small_requests(struct kafka *kafka)
+{
+	if (kafka->inspected == 0 || (kafka->flights != NULL && kafka->flights->batch->position <= kafka->inspected))
+		return;
+	kafka->inspected = 0;
+	char text[MEOW_ERROR_TEXT_SIZE];
+	snprintf(text, sizeof(text), "topic %s refused a request of several messages and took them in smaller ones, which is "
+		"slower: set a smaller batch.size under client, or raise max.message.bytes of the topic", kafka->refusing_topic);
+	kafka_notice(kafka, text);
+}
+
 static void turn(void *arg)
 {
 	struct kafka *kafka = arg;
@@ -303,6 +331,7 @@ static void turn(void *arg)
 	weigh_reports(kafka);
 	if (!tell_notices(kafka) || !tell_delivered(kafka))
 		return;
+	advise_small_requests(kafka);
 	if (kafka->inspect)
 		inspect(kafka);
 	kafka_produce(kafka);
@@ -384,6 +413,7 @@ static void kafka_open(struct connector *connector, int64_t delivered)
 	struct kafka *kafka = of_connector(connector);
 	kafka->open_us = loop_now_us(kafka->context.loop);
 	loop_timer_start(kafka->patience, OPEN_LOOK_US);
+	loop_timer_start(kafka->turn, 0); // the first events came before the descriptor was there to be woken
 }
 
 static void kafka_begin(struct connector *connector, int64_t delivered, const char *fingerprint)

@@ -7,6 +7,7 @@
 // the largest of the refused messages, then with one message each, and what is not acknowledged goes again.
 #include "connectors/kafka/kafka_part.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -133,6 +134,7 @@ static void note_failure(struct kafka *kafka, const rd_kafka_message_t *message,
 		kafka->refused_events++;
 		if (size > kafka->largest_refused)
 			kafka->largest_refused = size;
+		snprintf(kafka->refusing_topic, sizeof(kafka->refusing_topic), "%s", topic);
 		kafka->refused_for_size |= message->err == RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE;
 		if (kafka->refused != 0 && kafka->refused <= event->position)
 			return;

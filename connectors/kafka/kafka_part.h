@@ -83,6 +83,8 @@ struct kafka {
 	bool lost_messages; // librdkafka gave some up because of an error that it reports by itself
 	size_t refused_events, largest_refused;
 	bool refused_for_size;
+	int64_t inspected; // up to here messages are sent in smaller requests to find out; 0: nothing is to be found out
+	char refusing_topic[250];
 
 	bool *gone; // set by destroy, for whoever is in a host call
 };
