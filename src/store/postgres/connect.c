@@ -331,6 +331,22 @@ PGresult *pg_run(
 	return NULL;
 }
 
+bool pg_send_rows(
+	struct meow_store *store, enum pg_statement statement, const struct pg_params *params, struct meow_error *err)
+{
+	int sent;
+	if (store->info.pooled) {
+		sent = PQsendQueryParams(store->conn, statements[statement].sql, params->count, NULL, params->values,
+			params->lengths, params->formats, 1);
+	} else {
+		if (!prepare(store, statement, err))
+			return false;
+		sent = PQsendQueryPrepared(store->conn, statements[statement].name, params->count, params->values,
+			params->lengths, params->formats, 1);
+	}
+	return (sent == 1 && PQsetSingleRowMode(store->conn) == 1) || pg_connection_error(store->conn, store->url, err);
+}
+
 bool pg_do(struct meow_store *store, const char *sql, struct meow_error *err)
 {
 	PGresult *result = PQexec(store->conn, sql);

@@ -1,4 +1,6 @@
-// Load: pages of a keyset, so that a cursor takes bounded memory whatever it walks over. A category or everything ends
+// Load: pages of a keyset, so that a cursor takes bounded memory whatever it walks over, and holds no snapshot while its
+// caller thinks. A page's rows come one by one; where they turn out larger than those before, the statement is
+// cancelled, and the next page goes on behind the last one taken. A category or everything ends
 // at the settled position: whoever asks for "what comes after N" must not be shown an event above one that may still
 // commit. A writer that stays open is waited for one second, then the load ends below it and says so.
 #include "base/text.h"
@@ -14,10 +16,11 @@
 #include <unistd.h>
 
 #define PAGE_BYTES ((size_t)1024 * 1024)
-#define PAGE_ROWS_FIRST 4
-#define PAGE_ROWS_MOST 1000
+#define PAGE_ROWS_FIRST 100
+#define PAGE_ROWS_MOST 2000
 #define HELD_MOST_US INT64_C(1000000)
-#define HELD_PAUSE_US 5000
+#define HELD_PAUSE_US INT64_C(5000)
+#define HELD_LOOK_SHARE 19 // a look walks all locks of the cluster: a twentieth of the time
 
 struct meow_cursor {
 	struct meow_store *store;
@@ -28,8 +31,8 @@ struct meow_cursor {
 	int64_t next; // bound of the next page
 	int64_t left; // events, by the limit
 	int64_t page_rows;
-	PGresult *page;
-	int row;
+	struct batch *page;
+	size_t row;
 	bool last_page;
 	char held_back_by[160];
 };
@@ -102,6 +105,7 @@ static bool wait_settled(struct meow_cursor *cursor, int64_t *ret_settled, struc
 	for (;;) {
 		struct session_look look;
 		struct session_holder *holders;
+		int64_t look_began = now_us();
 		ok = pg_look(cursor->store, &look.candidate, &holders, &look.count, err);
 		if (!ok)
 			break;
@@ -112,11 +116,14 @@ static bool wait_settled(struct meow_cursor *cursor, int64_t *ret_settled, struc
 			wanted = look.candidate;
 		if (!ok || settled_position(settled) >= wanted)
 			break;
-		if (now_us() - began > HELD_MOST_US) {
+		int64_t now = now_us(), pause = (now - look_began) * HELD_LOOK_SHARE;
+		if (pause < HELD_PAUSE_US)
+			pause = HELD_PAUSE_US;
+		if (now + pause - began > HELD_MOST_US) {
 			name_holder(cursor, settled_oldest_holder(settled));
 			break;
 		}
-		usleep(HELD_PAUSE_US);
+		usleep((useconds_t)pause);
 	}
 	*ret_settled = settled_position(settled);
 	settled_destroy(settled);
@@ -159,6 +166,63 @@ static enum pg_statement statement_of(const struct meow_cursor *cursor)
 	return reverse ? PG_READ_REVERSE : PG_READ;
 }
 
+static void cancel(PGconn *conn)
+{
+	char reason[256];
+	PGcancel *cancel = PQgetCancel(conn);
+	if (cancel)
+		(void)PQcancel(cancel, reason, sizeof(reason)); // if it fails the rest comes, and is dropped
+	PQfreeCancel(cancel);
+}
+
+// Takes in the rows of the statement that was sent, up to PAGE_BYTES. *ret_cut: there are more of them.
+static bool take_rows(struct meow_store *store, struct batch *batch, bool *ret_cut, struct meow_error *err)
+{
+	bool ok = true, cut = false;
+	PGresult *result;
+	while ((result = PQgetResult(store->conn)) != NULL) {
+		ExecStatusType status = PQresultStatus(result);
+		if (status == PGRES_SINGLE_TUPLE && ok && !cut && batch->bytes < PAGE_BYTES) {
+			ok = pg_event_add(batch, result, err);
+			continue;
+		}
+		if (status == PGRES_SINGLE_TUPLE && ok && !cut) {
+			cut = true;
+			if (!store->info.pooled) // what a pooler makes of it might hit the next statement
+				cancel(store->conn);
+		} else if (status != PGRES_SINGLE_TUPLE && status != PGRES_TUPLES_OK && ok && !cut) {
+			ok = pg_result_error(store->conn, result, store->url, err);
+		}
+		PQclear(result);
+	}
+	if (ok && PQstatus(store->conn) == CONNECTION_BAD)
+		ok = pg_connection_error(store->conn, store->url, err);
+	*ret_cut = cut;
+	return ok;
+}
+
+static bool fetch(struct meow_cursor *cursor, const struct pg_params *params, int64_t rows, struct meow_error *err)
+{
+	bool cut;
+	struct batch *page = batch_create();
+	if (!page)
+		return error_no_memory(err);
+	if (!pg_send_rows(cursor->store, statement_of(cursor), params, err) ||
+		!take_rows(cursor->store, page, &cut, err)) {
+		batch_destroy(page);
+		return false;
+	}
+	batch_destroy(cursor->page);
+	cursor->page = page;
+	cursor->row = 0;
+	cursor->last_page = !cut && ((int64_t)page->count < rows || rows == cursor->left);
+	if (cut)
+		cursor->page_rows = (int64_t)page->count;
+	else if (page->bytes < PAGE_BYTES / 2 && cursor->page_rows < PAGE_ROWS_MOST)
+		cursor->page_rows *= 2;
+	return true;
+}
+
 static bool load_page(struct meow_cursor *cursor, struct meow_error *err)
 {
 	int64_t from = cursor->query.reverse ? cursor->query.from : cursor->next;
@@ -177,19 +241,7 @@ static bool load_page(struct meow_cursor *cursor, struct meow_error *err)
 	pg_param_int8(&params, &limit);
 	if (!cursor->aggregate_id && cursor->aggregate_type)
 		params.values[params.count++] = cursor->categories.data;
-	PGresult *page = pg_run(cursor->store, statement_of(cursor), &params, err);
-	if (!page)
-		return false;
-	PQclear(cursor->page);
-	cursor->page = page;
-	cursor->row = 0;
-	cursor->last_page = PQntuples(page) < rows || rows == cursor->left;
-	size_t bytes = PQresultMemorySize(page);
-	if (bytes > PAGE_BYTES && cursor->page_rows > 1)
-		cursor->page_rows /= 2;
-	else if (bytes < PAGE_BYTES / 2 && cursor->page_rows < PAGE_ROWS_MOST)
-		cursor->page_rows *= 2;
-	return true;
+	return fetch(cursor, &params, rows, err);
 }
 
 struct meow_cursor *meow_load(struct meow_store *store, const struct meow_query *query, struct meow_error *err)
@@ -224,22 +276,13 @@ struct meow_cursor *meow_load(struct meow_store *store, const struct meow_query 
 bool meow_cursor_next(
 	struct meow_cursor *cursor, struct meow_event *ret_event, bool *ret_found, struct meow_error *err)
 {
-	if (cursor->row >= PQntuples(cursor->page)) {
-		if (cursor->last_page) {
-			*ret_found = false;
-			return true;
-		}
-		if (!load_page(cursor, err))
-			return false;
-		if (PQntuples(cursor->page) == 0) {
-			*ret_found = false;
-			return true;
-		}
-	}
-	struct meow_event event;
-	if (!pg_event_decode(cursor->page, cursor->row, &event, err))
+	if (cursor->row >= cursor->page->count && !cursor->last_page && !load_page(cursor, err))
 		return false;
-	cursor->row++;
+	if (cursor->row >= cursor->page->count) {
+		*ret_found = false;
+		return true;
+	}
+	struct meow_event event = cursor->page->events[cursor->row++];
 	cursor->left--;
 	int64_t key = cursor->aggregate_id ? event.version : event.position;
 	cursor->next = cursor->query.reverse ? key - 1 : key + 1;
@@ -252,7 +295,7 @@ void meow_cursor_close(struct meow_cursor *cursor)
 {
 	if (!cursor)
 		return;
-	PQclear(cursor->page);
+	batch_destroy(cursor->page);
 	buffer_finish(&cursor->categories);
 	free(cursor->aggregate_type);
 	free(cursor->aggregate_id);

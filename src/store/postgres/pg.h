@@ -88,7 +88,6 @@ enum pg_statement {
 };
 
 // Runs one of ours, prepared on first use unless a pooler is in between, with binary results. NULL and err on failure.
-// reconnect: may connect anew first if the connection is known to be broken.
 #define PG_PARAMS_MOST 20
 struct pg_params {
 	int count;
@@ -99,6 +98,10 @@ struct pg_params {
 void pg_param_text(struct pg_params *params, struct meow_bytes text); // absent: NULL
 void pg_param_int8(struct pg_params *params, const struct pg_number *number); // NULL: NULL
 MEOW_MUST_USE PGresult *pg_run(
+	struct meow_store *store, enum pg_statement statement, const struct pg_params *params, struct meow_error *err);
+
+// The same, but only sends it: its rows come one by one (PQgetResult until it returns NULL).
+MEOW_MUST_USE bool pg_send_rows(
 	struct meow_store *store, enum pg_statement statement, const struct pg_params *params, struct meow_error *err);
 
 // Runs SQL without results (BEGIN and the like), or text parameters.

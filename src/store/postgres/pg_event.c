@@ -3,6 +3,8 @@
 #include <endian.h>
 #include <string.h>
 
+#define COPY_MOST ((size_t)16 * 1024)
+
 uint64_t pg_number64(const PGresult *result, int row, int column)
 {
 	uint64_t number;
@@ -51,4 +53,24 @@ bool pg_event_decode(const PGresult *result, int row, struct meow_event *ret_eve
 		.metadata = pg_bytes(result, row, PG_EVENT_METADATA),
 	};
 	return true;
+}
+
+static void clear_result(void *result)
+{
+	PQclear(result);
+}
+
+bool pg_event_add(struct batch *batch, PGresult *row, struct meow_error *err)
+{
+	struct meow_event event;
+	if (!pg_event_decode(row, 0, &event, err)) {
+		PQclear(row);
+		return false;
+	}
+	bool large = event.data.size + event.metadata.size > COPY_MOST;
+	bool added = large ? batch_add_owned(batch, &event, row, PQresultMemorySize(row), clear_result)
+					   : batch_add(batch, &event);
+	if (!large || !added)
+		PQclear(row);
+	return added || error_no_memory(err);
 }

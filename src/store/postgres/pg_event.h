@@ -6,7 +6,7 @@
 #ifndef STORE_POSTGRES_PG_EVENT_H
 #define STORE_POSTGRES_PG_EVENT_H
 
-#include "base/error.h"
+#include "store/batch.h"
 
 #include <libpq-fe.h>
 
@@ -26,6 +26,10 @@ enum {
 // Fills *ret_event, which borrows from the result. MEOW_BUG if a column has not the size it must have.
 MEOW_MUST_USE bool pg_event_decode(
 	const PGresult *result, int row, struct meow_event *ret_event, struct meow_error *err);
+
+// Adds the one event of `row` to the batch, and takes the row: a small one is copied and cleared, a large one stays where
+// libpq put it until the batch goes.
+MEOW_MUST_USE bool pg_event_add(struct batch *batch, PGresult *row, struct meow_error *err);
 
 // One binary column: big-endian integers, and text or json as bytes (absent when NULL).
 uint64_t pg_number64(const PGresult *result, int row, int column);

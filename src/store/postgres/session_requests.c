@@ -9,8 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define COPY_MOST ((size_t)16 * 1024) // larger rows stay where libpq put them
-
 // --- sending ---
 
 static bool send_read(struct pg_session *session, struct request *request)
@@ -85,31 +83,6 @@ bool request_send(struct pg_session *session, struct request *request)
 
 // --- results ---
 
-static void clear_result(void *result)
-{
-	PQclear(result);
-}
-
-static bool add_event(struct request *request, PGresult *row)
-{
-	struct session_rows *rows = &request->rows;
-	struct meow_event event;
-	if (!pg_event_decode(row, 0, &event, &request->err)) {
-		PQclear(row);
-		return false;
-	}
-	bool added;
-	if (event.data.size + event.metadata.size > COPY_MOST) {
-		added = batch_add_owned(rows->batch, &event, row, PQresultMemorySize(row), clear_result);
-		if (!added)
-			PQclear(row);
-	} else {
-		added = batch_add(rows->batch, &event);
-		PQclear(row);
-	}
-	return added || error_no_memory(&request->err);
-}
-
 static void take_row(struct request *request, PGresult *row)
 {
 	struct session_rows *rows = &request->rows;
@@ -122,7 +95,7 @@ static void take_row(struct request *request, PGresult *row)
 	if (PQgetisnull(row, 0, PG_EVENT_VERSION)) {
 		rows->dropped++;
 		PQclear(row);
-	} else if (!add_event(request, row)) {
+	} else if (!pg_event_add(rows->batch, row, &request->err)) {
 		request->failed = true;
 		return;
 	}

@@ -1,2 +1,3 @@
--- How far a checkpoint was proven settled.
-SELECT coalesce(max(position), 0) FROM meowmx_checkpoints
+-- How far a relay has proven the store settled. An event that a sink has got was committed, and with it the ids below it;
+-- a checkpoint's position may lie above ids that a crash made the sequence draw again.
+SELECT coalesce(max(delivered), 0) FROM meowmx_checkpoints
