@@ -91,6 +91,7 @@ static bool produce_one(struct kafka *kafka, struct flight *flight)
 			kafka_trouble(kafka, MEOW_CONFIG,
 				"client: queue.buffering.max.kbytes or queue.buffering.max.messages leaves no room for one event; raise it");
 		return false; // goes on when reports come in
+	case PUT_LATER:
 	case PUT_TROUBLE:
 		return false;
 	}
@@ -99,7 +100,8 @@ static bool produce_one(struct kafka *kafka, struct flight *flight)
 
 void kafka_produce(struct kafka *kafka)
 {
-	while (kafka->producing != NULL && !kafka->over && kafka->trouble.kind == MEOW_ERROR_NONE && !kafka->inspect) {
+	while (kafka->producing != NULL && !kafka->over && kafka->trouble.kind == MEOW_ERROR_NONE && !kafka->inspect &&
+		!kafka->lost_messages) {
 		struct flight *flight = kafka->producing;
 		while (flight->produced < flight->batch->count)
 			if (!produce_one(kafka, flight))

@@ -101,6 +101,10 @@ static enum put_result not_put(
 		result = PUT_FULL;
 	} else if (code == RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC || code == RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION) {
 		result = PUT_NO_TOPIC;
+	} else if (kafka_error_follows(code)) {
+		result = PUT_LATER; // the report that explains it is under way
+		kafka->lost_messages = true;
+		loop_timer_start(kafka->turn, 0);
 	} else {
 		char what[DESCRIPTION_SIZE];
 		struct meow_error err;

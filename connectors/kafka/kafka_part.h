@@ -110,7 +110,7 @@ void kafka_topics_ask_again(void *kafka);
 
 // --- kafka_message.c
 
-enum put_result { PUT_DONE, PUT_FULL, PUT_NO_TOPIC, PUT_TROUBLE };
+enum put_result { PUT_DONE, PUT_FULL, PUT_LATER, PUT_NO_TOPIC, PUT_TROUBLE };
 enum put_result kafka_put(struct kafka *kafka, struct topic *topic, const struct meow_event *event);
 
 // What surely is more than librdkafka takes (message.max.bytes); false with err filled.
