@@ -25,7 +25,7 @@ struct config_section *section_create(
 
 bool section_key_is_secret(const char *key)
 {
-	static const char *const words[] = {"password", "secret", "token", "credential", "private", "jaas", "key.pem"};
+	static const char *const words[] = {"password", "secret", "token", "credential", "private", "jaas", "key.pem", "oauthbearer.config"};
 	for (size_t i = 0; i < sizeof(words) / sizeof(*words); i++)
 		if (strcasestr(key, words[i]) != NULL)
 			return true;

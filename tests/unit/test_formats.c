@@ -417,6 +417,82 @@ static void test_ten_megabytes_go_through_and_back(void **state)
 	free(data);
 }
 
+// xorshift64 (Marsaglia): the same mutations at every run.
+static uint64_t next_random(uint64_t *seed)
+{
+	*seed ^= *seed << 13;
+	*seed ^= *seed >> 7;
+	*seed ^= *seed << 17;
+	return *seed;
+}
+
+// Changes, drops or doubles a few bytes.
+static void mutate(struct buffer *text, uint64_t *seed)
+{
+	static const char bytes[] = "{}[]\",:\\u0dD8-+.eE1 \n\xFF\xE6";
+	for (uint64_t left = 1 + next_random(seed) % 3; left > 0 && text->size > 1; left--) {
+		size_t at = next_random(seed) % text->size;
+		char c = bytes[next_random(seed) % sizeof(bytes)];
+		switch (next_random(seed) % 3) {
+		case 0:
+			text->data[at] = c;
+			break;
+		case 1:
+			memmove(text->data + at, text->data + at + 1, text->size - at);
+			text->size--;
+			break;
+		default:
+			buffer_put_char(text, 'x');
+			memmove(text->data + at + 1, text->data + at, text->size - at - 1);
+			text->data[at] = c;
+			break;
+		}
+	}
+}
+
+static void test_no_bytes_do_harm(void **state)
+{
+	(void)state;
+	static const char line[] = "{\"position\":42,\"aggregate_type\":\"注文\",\"aggregate_id\":\"o\\n1\",\"version\":0,\"type\":\"T\","
+		"\"time\":\"2026-11-23T08:09:10.123456Z\",\"data\":{\"a\":[1.0,-0,1e400,[],{}],\"b\":\"\\ud83d\\udc31\"},"
+		"\"metadata\":{\"traceparent\":\"00-ab\",\"x\":12345678901234567890}}";
+	uint64_t seed = 88172645463325252u;
+	size_t taken = 0, packed = 0;
+	for (int i = 0; i < 30000; i++) {
+		struct buffer text, scratch;
+		buffer_init(&text);
+		buffer_init(&scratch);
+		buffer_put_text(&text, line);
+		mutate(&text, &seed);
+		struct meow_bytes bytes = {text.data, text.size}, value;
+		struct envelope_line read;
+		struct encoder_trace trace;
+		struct meow_error err;
+		struct meow_event event = {.time_us = MEOW_NO_TIME, .data = bytes, .metadata = bytes};
+		if (envelope_read(bytes, &scratch, &read, &err)) {
+			taken++;
+			assert_true(read.data.data == NULL ||
+				(read.data.data > text.data && read.data.data + read.data.size < text.data + text.size));
+			if (read.data.data != NULL) {
+				event.data = read.data;
+				// What was read as JSON can be packed, save for what no Unicode text can hold.
+				if (!encoder_value(encoder_find("msgpack"), &event, 0, &scratch, &value, &err))
+					assert_non_null(strstr(err.text, "surrogate"));
+			}
+		} else {
+			assert_int_equal(err.kind, MEOW_INVALID);
+			assert_memory_equal(err.text, "column ", 7);
+		}
+		event.data = event.metadata = bytes;
+		packed += encoder_value(encoder_find("msgpack"), &event, 0, &scratch, &value, &err);
+		assert_true(encoder_trace(&event, &scratch, &trace, &err));
+		buffer_finish(&text);
+		buffer_finish(&scratch);
+	}
+	assert_true(taken > 1000 && taken < 29000);
+	assert_true(packed > 1000 && packed < 29000);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -436,6 +512,7 @@ int main(void)
 		cmocka_unit_test(test_expect_is_a_version_or_a_word),
 		cmocka_unit_test(test_a_bad_line_is_refused_with_its_column),
 		cmocka_unit_test(test_ten_megabytes_go_through_and_back),
+		cmocka_unit_test(test_no_bytes_do_harm),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
