@@ -27,6 +27,7 @@ struct route *route_create(
 	route->settings = *settings;
 	route->env = *environment;
 	route->backoff = (struct backoff){settings->backoff_least_ms, settings->backoff_most_ms, 0};
+	route->opening.route = route;
 	route->retry_at_us = -1;
 	route->window = window_create(settings->window_bytes);
 	route->timer = loop_timer_create(environment->loop, on_timer, route);
@@ -41,6 +42,8 @@ struct route *route_create(
 
 static void drop_sink(struct route *route)
 {
+	if (route->session)
+		session_forget(route->session, &route->opening);
 	route_watch_unfollow(route);
 	follow_destroy(route->follow);
 	route->follow = NULL;
@@ -50,9 +53,10 @@ static void drop_sink(struct route *route)
 	settled_destroy(route->start_proof);
 	route->start_proof = NULL;
 	struct window_mark mark = window_mark(route->window);
-	if (mark.fingerprint) {
+	if (mark.fingerprint && mark.delivered >= route->executor_delivered) { // a restart may have begun further back
 		free(route->executor_fingerprint);
 		route->executor_fingerprint = strdup(mark.fingerprint);
+		route->executor_delivered = mark.delivered;
 	}
 	window_reset(route->window, 0, 0, NULL);
 	loop_timer_stop(route->save_timer);

@@ -19,18 +19,30 @@ static void on_checkpoint(void *arg, const struct checkpoint *checkpoint, const 
 static void open_sink(struct route *route);
 static void choose(struct route *route, int64_t delivered, const char *fingerprint);
 
+// What was asked on the way has its own name, so that the answers can be dropped when the sink fails meanwhile. At the
+// start of every answer: the route, or NULL if that way has ended.
+static struct route *answered(void *arg, const struct meow_error *err)
+{
+	struct route *route = ((struct opening *)arg)->route;
+	if (err)
+		route_fail(route, err, true);
+	else if (route->phase == PHASE_OPENING || route->phase == PHASE_HALTED)
+		return route;
+	return NULL;
+}
+
 void route_open(struct route *route)
 {
 	struct meow_error err;
 	bool halted = route->phase == PHASE_HALTED;
 	route->phase = halted ? PHASE_HALTED : PHASE_OPENING;
 	if (route->session) {
-		session_checkpoint_load(route->session, route->settings.name, 0, 0, on_checkpoint, route);
+		session_checkpoint_load(route->session, route->settings.name, 0, 0, on_checkpoint, &route->opening);
 		return;
 	}
 	route->session = route->env.store->create(route->env.store->arg, route->env.loop, &err);
 	if (route->session)
-		session_open(route->session, on_open, route);
+		session_open(route->session, on_open, &route->opening);
 	else
 		route_fail(route, &err, true);
 }
@@ -53,15 +65,13 @@ static void tell_about_store(struct route *route)
 
 static void on_open(void *arg, const struct session_info *info, const struct meow_error *err)
 {
-	struct route *route = arg;
-	if (err) {
-		route_fail(route, err, true);
+	struct route *route = answered(arg, err);
+	if (!route)
 		return;
-	}
 	route->info = *info;
 	atomic_store(&route->env.metrics->store_up, true);
 	tell_about_store(route);
-	session_checkpoint_load(route->session, route->settings.name, 0, 0, on_checkpoint, route);
+	session_checkpoint_load(route->session, route->settings.name, 0, 0, on_checkpoint, &route->opening);
 }
 
 // --- the checkpoint ---
@@ -111,17 +121,14 @@ static void take_checkpoint(struct route *route, const struct checkpoint *loaded
 	route->refused = 0; // tried anew
 	free(route->executor_fingerprint); // and what was known of the store before counts no more
 	route->executor_fingerprint = NULL;
+	route->executor_delivered = 0;
 }
 
 static void on_checkpoint(void *arg, const struct checkpoint *loaded, const struct meow_error *err)
 {
-	struct route *route = arg;
-	if (err) {
-		if (route->phase == PHASE_HALTED) // it stays halted: only the session must go
-			route->phase = PHASE_OPENING;
-		route_fail(route, err, true);
+	struct route *route = answered(arg, err);
+	if (!route)
 		return;
-	}
 	if (!may_go_on(route, loaded)) {
 		loop_timer_start(route->timer, 1000 * MS);
 		return;
@@ -143,11 +150,9 @@ static void on_checkpoint(void *arg, const struct checkpoint *loaded, const stru
 
 static void on_start_look(void *arg, const struct session_look *look, const struct meow_error *err)
 {
-	struct route *route = arg;
-	if (err) {
-		route_fail(route, err, true);
+	struct route *route = answered(arg, err);
+	if (!route)
 		return;
-	}
 	if (route->start_wanted < 0)
 		route->start_wanted = look->candidate;
 	if (!settled_look(route->start_proof, look)) {
@@ -175,7 +180,7 @@ void route_look_for_start(struct route *route)
 	if (!route->start_proof)
 		route->start_proof = settled_create();
 	if (route->start_proof) {
-		session_look(route->session, on_start_look, route);
+		session_look(route->session, on_start_look, &route->opening);
 	} else {
 		error_no_memory(&err);
 		route_fail(route, &err, false);
@@ -304,12 +309,12 @@ static const char *compared_text(const struct route *route)
 
 static void on_found(void *arg, const struct meow_event *event, const struct meow_error *err)
 {
-	struct route *route = arg;
+	struct route *route = answered(arg, err);
 	struct fingerprint remembered;
 	struct meow_error reason;
-	if (err)
-		route_fail(route, err, true);
-	else if (!fingerprint_parse(bytes_of(compared_text(route)), &remembered) ||
+	if (!route)
+		return;
+	if (!fingerprint_parse(bytes_of(compared_text(route)), &remembered) ||
 		fingerprint_compare(&remembered, &route->info.store, event, &reason) == FINGERPRINT_SAME)
 		compare_next(route);
 	else if (route->decision)
@@ -328,7 +333,7 @@ static void compare_next(struct route *route)
 	}
 	route->compared_own = true;
 	if (fingerprint_parse(bytes_of(route->executor_fingerprint), &remembered))
-		session_find(route->session, remembered.position, on_found, route);
+		session_find(route->session, remembered.position, on_found, &route->opening);
 	else
 		route_run(route);
 }
@@ -336,19 +341,17 @@ static void compare_next(struct route *route)
 // How far the store is now: the session may have been open for long.
 static void on_head(void *arg, int64_t last_position, const struct meow_error *err)
 {
-	struct route *route = arg;
+	struct route *route = answered(arg, err);
 	struct fingerprint remembered;
 	struct meow_error reason;
-	if (err) {
-		route_fail(route, err, true);
+	if (!route)
 		return;
-	}
 	route->info.store.last_position = last_position;
 	bool never = !route->from_outside && !route->chosen_fingerprint;
 	if (route->chosen_delivered <= last_position) {
 		if (route->from_outside && route->chosen_fingerprint &&
 			fingerprint_parse(bytes_of(route->chosen_fingerprint), &remembered))
-			session_find(route->session, remembered.position, on_found, route);
+			session_find(route->session, remembered.position, on_found, &route->opening);
 		else
 			compare_next(route);
 	} else if (never) { // a crash took an unflushed sequence back: nothing was published, so nothing is behind
@@ -370,5 +373,5 @@ void route_opened(struct route *route, const struct connector_memory *memory)
 		return;
 	route->compared_own = false;
 	if (decide(route, memory))
-		session_head(route->session, on_head, route);
+		session_head(route->session, on_head, &route->opening);
 }

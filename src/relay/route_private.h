@@ -34,6 +34,10 @@ struct route_watch {
 	char standstill[200];      // why it does not move although it runs, empty while it does
 };
 
+struct opening {
+	struct route *route;
+};
+
 struct route {
 	struct route_settings settings;
 	struct route_environment env;
@@ -42,6 +46,7 @@ struct route {
 	struct backoff backoff;
 
 	struct session *session;
+	struct opening opening; // the arg of what is asked of the session on the way to the sink
 	struct session_info info;
 	bool store_lost; // since the last comparison: go on from delivered, what was filtered is read again
 	bool store_told; // its warnings were said once
@@ -56,7 +61,8 @@ struct route {
 	char *chosen_fingerprint; // of the event the route goes on behind
 	int64_t chosen_delivered; // INT64_MAX until this try has chosen
 	int64_t chosen_position;
-	char *executor_fingerprint; // what this executor delivered last: proves the store over a reconnect
+	char *executor_fingerprint; // of the highest event this executor delivered: proves the store over a reconnect
+	int64_t executor_delivered;
 	bool from_outside; // chosen_fingerprint is the sink's
 	bool compared_own;
 

@@ -48,6 +48,9 @@ bool sim_store_stop_kept(const struct sim_store *store);
 int64_t sim_store_start(const struct sim_store *store); // where the first checkpoint stood, 0 unless start: now
 bool sim_store_has(const struct sim_store *store, int64_t position);
 
+// One transaction more, which commits within some milliseconds.
+void sim_store_write(struct sim_store *store);
+
 // As the operator's commands.
 void sim_store_skip(struct sim_store *store, int64_t position);
 void sim_store_resume(struct sim_store *store);

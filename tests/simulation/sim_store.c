@@ -32,6 +32,8 @@ struct transaction {
 	uint64_t number;
 	bool holds; // has drawn an id
 	bool dead;  // its server has gone
+	bool notifies; // the relay dozed when it inserted
+	bool lasting;  // it commits, soon
 };
 
 struct row {
@@ -149,7 +151,7 @@ static void end_transaction(void *arg)
 		free(transaction);
 		return;
 	}
-	bool commit = !sim_chance(store->settings.rollback_percent);
+	bool commit = transaction->lasting || !sim_chance(store->settings.rollback_percent);
 	for (size_t i = 0; i < transaction->count; i++) {
 		struct stored *stored = store->events[transaction->ids[i] - 1];
 		int aggregate = transaction->aggregates[i];
@@ -170,7 +172,7 @@ static void end_transaction(void *arg)
 			*at = transaction->next;
 			break;
 		}
-	if (commit && store->doze_until_us > sim_now(store->loop))
+	if (commit && transaction->notifies)
 		for (struct sim_session *session = store->sessions; session; session = session->next)
 			if (session->notify)
 				sim_after(store->loop, sim_between(10, 300), notify_later, store);
@@ -206,8 +208,26 @@ static void write_events(void *arg)
 		store->locked[aggregate] = true;
 		insert(store, transaction, aggregate);
 	}
-	int64_t open_us = sim_chance(5) ? sim_between(50000, 900000) : sim_between(50, 4000);
+	transaction->notifies = store->doze_until_us > sim_now(store->loop);
+	int64_t open_us = !transaction->lasting && sim_chance(5) ? sim_between(50000, 900000) : sim_between(50, 4000);
 	sim_after(store->loop, open_us, end_transaction, transaction);
+}
+
+static struct transaction *make_transaction(struct sim_store *store)
+{
+	struct transaction *transaction = calloc(1, sizeof(*transaction));
+	if (!transaction)
+		abort();
+	*transaction = (struct transaction){.store = store, .next = store->open, .number = ++store->transactions};
+	store->open = transaction;
+	return transaction;
+}
+
+void sim_store_write(struct sim_store *store)
+{
+	struct transaction *transaction = make_transaction(store);
+	transaction->lasting = true;
+	write_events(transaction);
 }
 
 static void begin_transaction(void *arg)
@@ -215,11 +235,7 @@ static void begin_transaction(void *arg)
 	struct sim_store *store = arg;
 	if (sim_now(store->loop) >= store->settings.until_us)
 		return;
-	struct transaction *transaction = calloc(1, sizeof(*transaction));
-	if (!transaction)
-		abort();
-	*transaction = (struct transaction){.store = store, .next = store->open, .number = ++store->transactions};
-	store->open = transaction;
+	struct transaction *transaction = make_transaction(store);
 	if (sim_chance(store->settings.early_percent)) { // an id long before its insert, which then draws another
 		draw(store);
 		transaction->holds = true;

@@ -278,6 +278,20 @@ static void check_behind(struct world *world)
 	stop(world);
 }
 
+// While the route dozes, writers wake it: nobody waits for the guard, which comes once a second.
+static void check_wake_up(struct world *world)
+{
+	for (int i = 0; i < 4; i++) {
+		sim_run_until(world->loop, sim_now(world->loop) + sim_between(0, 4000000));
+		sim_store_write(world->store);
+		sim_run_until(world->loop, sim_now(world->loop) + 150000);
+		int64_t last = (int64_t)sim_store_count(world->store) - 1;
+		const struct meow_event *event = sim_store_event(world->store, (size_t)last);
+		if (sim_sink_wants(event) && !sim_sink_has(event->position))
+			sim_violation("position %ld woke nobody", (long)event->position);
+	}
+}
+
 // --- one run ---
 
 static void choose(struct world *world)
@@ -317,7 +331,11 @@ static void live(struct world *world)
 		start(world);
 		if (life == fateful && world->trouble != NOTHING)
 			sim_after(world->loop, sim_between(0, span_us), cause_trouble, world);
-		sim_run_until(world->loop, sim_now(world->loop) + span_us);
+		for (int64_t end_us = sim_now(world->loop) + span_us; sim_now(world->loop) < end_us;) {
+			sim_run_until(world->loop, sim_now(world->loop) + (span_us < 400000 ? span_us : 400000));
+			if (!world->must_stop && sim_chance(50))
+				operate(world);
+		}
 		if (world->must_stop) {
 			sim_store_calm(world->store);
 			sim_sink_calm();
@@ -329,11 +347,11 @@ static void live(struct world *world)
 			sim_sink_calm();
 			sim_store_pause(world->store, false);
 			sim_run_until(world->loop, sim_now(world->loop) + 5000000);
-			if (world->trouble == GENERATION_RISES) { // one with nothing to save has not noticed
-				stop(world);
-				start(world);
-			}
+			if (world->trouble == GENERATION_RISES)
+				sim_store_write(world->store); // one with nothing to save does not notice
 			let_it_catch_up(world);
+			if (world->trouble == NOTHING && !world->sink.poison)
+				check_wake_up(world);
 		}
 		stop(world);
 	}
