@@ -223,6 +223,17 @@ static bool try_append(struct meow_store *store, const struct meow_append *appen
 	return added > 0 || (added == 0 && explain(store, append, token, ret, ret_found, err));
 }
 
+bool pg_check_event(const struct meow_new_event *event, struct meow_error *err)
+{
+	if (!event->type.data || !event->data.data)
+		return error_set(err, MEOW_INVALID, "has no %s", event->type.data ? "data" : "type");
+	if (!text_is_utf8(event->data) || !text_is_utf8(event->type) || !text_is_utf8(event->metadata))
+		return error_set(err, MEOW_INVALID, "is not valid UTF-8, or has a raw NUL byte");
+	if (event->time_us != MEOW_NO_TIME && (event->time_us < TIME_FIRST_US || event->time_us > TIME_LAST_US))
+		return error_set(err, MEOW_INVALID, "has a time that is not within the years 1 to 9999");
+	return true;
+}
+
 static bool check(const struct meow_append *append, struct meow_error *err)
 {
 	if (!append->aggregate_type || !*append->aggregate_type)
@@ -232,15 +243,9 @@ static bool check(const struct meow_append *append, struct meow_error *err)
 	if (append->expected < MEOW_EXPECT_ANY || append->expected > INT32_MAX)
 		return error_set(err, MEOW_INVALID, "expected version %" PRId64 " cannot be", append->expected);
 	for (size_t i = 0; i < append->count; i++) {
-		if (!append->events[i].type.data || !append->events[i].data.data)
-			return error_set(err, MEOW_INVALID, "event %zu has no %s", i + 1,
-				append->events[i].type.data ? "data" : "type");
-		if (!text_is_utf8(append->events[i].data) || !text_is_utf8(append->events[i].type) ||
-			!text_is_utf8(append->events[i].metadata))
-			return error_set(err, MEOW_INVALID, "event %zu is not valid UTF-8, or has a raw NUL byte", i + 1);
-		int64_t time_us = append->events[i].time_us;
-		if (time_us != MEOW_NO_TIME && (time_us < TIME_FIRST_US || time_us > TIME_LAST_US))
-			return error_set(err, MEOW_INVALID, "event %zu: its time is not within the years 1 to 9999", i + 1);
+		struct meow_error reason;
+		if (!pg_check_event(&append->events[i], &reason))
+			return error_set(err, reason.kind, "event %zu %s", i + 1, reason.text);
 	}
 	return true;
 }

@@ -14,6 +14,7 @@
 
 struct aggregate {
 	size_t line; // the first that names it
+	size_t same; // itself, or the one that is this one under another spelling of the id
 	int64_t version;
 	bool changed;
 };
@@ -60,6 +61,28 @@ static bool allocate(struct bulk *bulk, struct meow_error *err)
 	return (bulk->order && bulk->aggregate && bulk->aggregates && bulk->add && bulk->skip) || error_no_memory(err);
 }
 
+static void add_aggregate(struct bulk *bulk, size_t line)
+{
+	size_t place = bulk->aggregate_count++;
+	bulk->aggregates[place] = (struct aggregate){.line = line, .same = place};
+}
+
+static bool check_lines(struct bulk *bulk, struct meow_error *err)
+{
+	for (size_t i = 0; i < bulk->count; i++) {
+		const struct store_bulk_line *line = &bulk->lines[i];
+		struct meow_error reason;
+		bool ok = text_is_utf8(bytes_of(line->aggregate_type)) && text_is_utf8(bytes_of(line->aggregate_id));
+		if (!ok)
+			error_set(err, MEOW_INVALID, "the aggregate's type or id is not valid UTF-8");
+		else if (!(ok = pg_check_event(&line->event, &reason)))
+			error_set(err, reason.kind, "the event %s", reason.text);
+		if (!ok)
+			return fail_at(bulk, i);
+	}
+	return true;
+}
+
 static bool group(struct bulk *bulk, struct meow_error *err)
 {
 	for (size_t i = 0; i < bulk->count; i++)
@@ -76,7 +99,7 @@ static bool group(struct bulk *bulk, struct meow_error *err)
 			return fail_at(bulk, line);
 		}
 		if (!same)
-			bulk->aggregates[bulk->aggregate_count++] = (struct aggregate){.line = line};
+			add_aggregate(bulk, line);
 		bulk->aggregate[line] = bulk->aggregate_count - 1;
 	}
 	return true;
@@ -111,6 +134,26 @@ static bool run(struct bulk *bulk, const char *sql, const struct pg_params *para
 
 // --- versions ---
 
+static size_t place_of(const PGresult *result, int row)
+{
+	return (size_t)pg_signed64(result, row, 0) - 1;
+}
+
+static bool take_aggregate(struct bulk *bulk, const PGresult *result, int row, struct meow_error *err)
+{
+	size_t place = place_of(result, row);
+	struct aggregate *aggregate = &bulk->aggregates[place];
+	const struct store_bulk_line *line = &bulk->lines[aggregate->line];
+	aggregate->version = pg_signed64(result, row, 1);
+	if (row && strcmp(PQgetvalue(result, row - 1, 3), PQgetvalue(result, row, 3)) == 0)
+		aggregate->same = bulk->aggregates[place_of(result, row - 1)].same;
+	if (strcmp(PQgetvalue(result, row, 2), line->aggregate_type) == 0)
+		return true;
+	error_set(err, MEOW_INVALID, "aggregate %s is known as type %s, not %s", line->aggregate_id,
+		PQgetvalue(result, row, 2), line->aggregate_type);
+	return fail_at(bulk, aggregate->line);
+}
+
 static bool lock_aggregates(struct bulk *bulk, struct meow_error *err)
 {
 	struct buffer list;
@@ -126,17 +169,8 @@ static bool lock_aggregates(struct bulk *bulk, struct meow_error *err)
 		ok = run(bulk, sql_bulk_aggregates, &params, NULL, err) && run(bulk, sql_bulk_lock, &params, &result, err);
 	}
 	buffer_finish(&list);
-	for (int row = 0; ok && row < PQntuples(result); row++) {
-		size_t index = (size_t)pg_signed64(result, row, 0) - 1;
-		struct aggregate *aggregate = &bulk->aggregates[index];
-		const struct store_bulk_line *line = &bulk->lines[aggregate->line];
-		aggregate->version = pg_signed64(result, row, 1);
-		if (strcmp(PQgetvalue(result, row, 2), line->aggregate_type) != 0) {
-			error_set(err, MEOW_INVALID, "aggregate %s is known as type %s, not %s", line->aggregate_id,
-				PQgetvalue(result, row, 2), line->aggregate_type);
-			ok = fail_at(bulk, aggregate->line);
-		}
-	}
+	for (int row = 0; ok && row < PQntuples(result); row++)
+		ok = take_aggregate(bulk, result, row, err);
 	PQclear(result);
 	return ok;
 }
@@ -157,7 +191,7 @@ static bool conflict(struct bulk *bulk, size_t index, const char *wanted, int64_
 static bool plan_line(struct bulk *bulk, size_t index, struct meow_error *err)
 {
 	const struct store_bulk_line *line = &bulk->lines[index];
-	struct aggregate *aggregate = &bulk->aggregates[bulk->aggregate[index]];
+	struct aggregate *aggregate = &bulk->aggregates[bulk->aggregates[bulk->aggregate[index]].same];
 	char wanted[40];
 	bool by_version = line->expected == MEOW_NO_VERSION && line->version != MEOW_NO_VERSION;
 	if (by_version && line->version >= 0 && line->version <= aggregate->version) {
@@ -247,7 +281,7 @@ static bool write_versions(struct bulk *bulk, struct meow_error *err)
 
 static bool load(struct bulk *bulk, struct meow_error *err)
 {
-	if (!allocate(bulk, err) || !group(bulk, err) || !lock_aggregates(bulk, err))
+	if (!check_lines(bulk, err) || !allocate(bulk, err) || !group(bulk, err) || !lock_aggregates(bulk, err))
 		return false;
 	for (size_t i = 0; i < bulk->count; i++)
 		if (!plan_line(bulk, i, err))
@@ -294,7 +328,7 @@ bool store_bulk(struct meow_store *store, const struct store_bulk_line *lines, s
 		*ret_result = (struct store_bulk_result){0, 0};
 		return true;
 	}
-	if (!pg_reconnect(store, error) || !pg_do(store, "BEGIN", error))
+	if (!pg_reconnect(store, error) || !pg_do(store, "BEGIN ISOLATION LEVEL READ COMMITTED", error))
 		return false;
 	bool ok = load(&bulk, error);
 	if (ok && !pg_do(store, "COMMIT", error)) {

@@ -29,9 +29,6 @@ bool pg_connection_error(PGconn *conn, const char *url, struct meow_error *err);
 // Fills err from a statement that failed. result may be NULL (no memory, or a broken connection). Returns false.
 bool pg_result_error(PGconn *conn, const PGresult *result, const char *url, struct meow_error *err);
 
-// libpq prints notices to standard error unless told otherwise; a library does not.
-void pg_silence(PGconn *conn);
-
 // A blocking connection, checked and set up as ours. NULL on failure.
 MEOW_MUST_USE PGconn *pg_connect(const char *url, struct meow_error *err);
 
@@ -103,6 +100,9 @@ MEOW_MUST_USE PGresult *pg_run(
 // The same, but only sends it: its rows come one by one (PQgetResult until it returns NULL).
 MEOW_MUST_USE bool pg_send_rows(
 	struct meow_store *store, enum pg_statement statement, const struct pg_params *params, struct meow_error *err);
+
+// What can be said of an event without asking the server. The text goes on after "event 3" or "the event".
+MEOW_MUST_USE bool pg_check_event(const struct meow_new_event *event, struct meow_error *err);
 
 // Runs SQL without results (BEGIN and the like), or text parameters.
 MEOW_MUST_USE bool pg_do(struct meow_store *store, const char *sql, struct meow_error *err);

@@ -9,6 +9,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+static int oldest_first(const void *a, const void *b)
+{
+	int64_t left = ((const struct session_holder *)a)->age_us, right = ((const struct session_holder *)b)->age_us;
+	return left > right ? -1 : left < right;
+}
+
 bool store_status(struct meow_store *store, struct store_status *ret_status, struct meow_error *err)
 {
 	struct session_holder *holders;
@@ -20,6 +26,7 @@ bool store_status(struct meow_store *store, struct store_status *ret_status, str
 	size_t shown = sizeof(status.holders) / sizeof(*status.holders);
 	if (shown > status.holder_count)
 		shown = status.holder_count;
+	qsort(holders, status.holder_count, sizeof(*holders), oldest_first);
 	memcpy(status.holders, holders, shown * sizeof(*holders));
 	free(holders);
 	*ret_status = status;
@@ -135,7 +142,9 @@ bool store_subscription_skip(struct meow_store *store, const char *name, int64_t
 	if (!store_subscriptions(store, name, &list, err))
 		return false;
 	bool known = list.count > 0;
-	int64_t stopped_at = known ? list.items[0].checkpoint.error_position : 0;
+	const struct checkpoint *checkpoint = &list.items[0].checkpoint;
+	bool stopped = known && checkpoint->state && strcmp(checkpoint->state, "FAILED") == 0;
+	int64_t stopped_at = stopped ? checkpoint->error_position : 0;
 	store_subscriptions_free(&list);
 	if (!known)
 		return missing(name, err);
