@@ -55,7 +55,7 @@ const struct setting settings_route[] = {
 		.help = "What a sink gets for an event; see docs/formats.md."},
 	{.name = "start", .type = SETTING_CHOICE, .initial = "beginning", .choices = "beginning|now",
 		.help = "Where a route that never ran begins."},
-	{.name = "window", .type = SETTING_BYTES, .initial = "16MB", .least = 64 * 1024, .most = 1024 * MB,
+	{.name = "window", .type = SETTING_BYTES, .initial = "4MB", .least = 64 * 1024, .most = 1024 * MB,
 		.help = "The most memory for events in flight. One event that is larger passes alone."},
 	{.name = "batch_rows", .type = SETTING_INTEGER, .initial = "2000", .least = 1, .most = 100000,
 		.help = "The most events that are read at once."},

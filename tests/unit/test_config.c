@@ -453,7 +453,7 @@ static void test_what_is_shown_says_where_it_comes_from(void **state)
 		"      - \"y: z\"  # m.yaml:3:21\n"
 		"    format: data  # default\n"
 		"    start: beginning  # default\n"
-		"    window: 16MB  # default\n"
+		"    window: 4MB  # default\n"
 		"    batch_rows: 2000  # default\n"
 		"    checkpoint_interval: 200ms  # default\n"
 		"    pipe:\n"
@@ -488,7 +488,7 @@ static void test_the_manual_has_every_setting(void **state)
 	config_manual(connectors, 3, &out);
 	assert_non_null(strstr(out.data, "| `url` | URL |"));
 	assert_non_null(strstr(out.data, "| `MEOWMX_RELAY_BACKOFF_MAX` |"));
-	assert_non_null(strstr(out.data, "| `window` | size, 64KB to 1GB | `16MB` |"));
+	assert_non_null(strstr(out.data, "| `window` | size, 64KB to 1GB | `4MB` |"));
 	assert_non_null(strstr(out.data, "| `level` | one of debug, info, warn, error | `info` |"));
 	assert_non_null(strstr(out.data, "| `path` | text | (required) | Where. |"));
 	assert_non_null(strstr(out.data, "## routes.NAME.kafka\n\nThis connector is left out of this build.\n"));
