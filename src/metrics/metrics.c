@@ -120,7 +120,7 @@ const char *const metrics_names[] = {"meowmx_build_info", "meowmx_store_up", "me
 	"meowmx_route_inflight_events", "meowmx_route_buffer_bytes", "meowmx_route_settled_looks_total",
 	"meowmx_lease_epoch", "meowmx_loop_longest_turn_seconds", "process_cpu_seconds_total",
 	"process_resident_memory_bytes", "process_virtual_memory_bytes", "process_start_time_seconds",
-	"process_open_fds", NULL};
+	"process_open_fds", "process_max_fds", "process_virtual_memory_max_bytes", NULL};
 
 struct writer {
 	struct buffer *out;
@@ -203,8 +203,9 @@ static void write_histogram(const struct writer *writer, const char *name, const
 		for (size_t b = 0; b <= METRICS_BUCKETS; b++) {
 			total += atomic_load(&histogram->counts[b]);
 			label(writer, bucket_name, routes[i].name);
-			if (b < METRICS_BUCKETS)
-				buffer_printf(writer->out, ",le=\"%g\"", (double)bounds_us[b] / 1e6);
+			if (b < METRICS_BUCKETS) // OpenMetrics wants a point in every number
+				buffer_printf(writer->out, ",le=\"%g%s\"", (double)bounds_us[b] / 1e6,
+					writer->openmetrics && bounds_us[b] % 1000000 == 0 ? ".0" : "");
 			else
 				buffer_put_text(writer->out, ",le=\"+Inf\"");
 			write_value(writer, UNIT_ONE, (int64_t)total);
@@ -288,6 +289,14 @@ static int64_t open_descriptors(void)
 	return count - 1; // the folder itself
 }
 
+static int64_t limit_of(int resource)
+{
+	struct rlimit limit;
+	if (getrlimit(resource, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY || limit.rlim_cur > INT64_MAX)
+		return -1;
+	return (int64_t)limit.rlim_cur;
+}
+
 static void write_process(const struct writer *writer)
 {
 	struct rusage usage;
@@ -308,6 +317,9 @@ static void write_process(const struct writer *writer)
 	plain(writer, "process_start_time_seconds", "gauge", "When the process began.", start_time_us(),
 		UNIT_SECONDS_OF_US);
 	plain(writer, "process_open_fds", "gauge", "Open file descriptors.", open_descriptors(), UNIT_ONE);
+	plain(writer, "process_max_fds", "gauge", "How many there may be.", limit_of(RLIMIT_NOFILE), UNIT_ONE);
+	plain(writer, "process_virtual_memory_max_bytes", "gauge", "How much virtual memory there may be, -1 for any.",
+		limit_of(RLIMIT_AS), UNIT_ONE);
 }
 
 void metrics_write(const struct metrics_route *routes, size_t count, bool openmetrics, struct buffer *out)
