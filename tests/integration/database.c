@@ -150,8 +150,7 @@ int64_t append_or_fail(struct meow_store *store, const char *type, const char *i
 {
 	struct meow_error err;
 	struct meow_appended appended;
-	struct meow_new_event event = {
-		.type = MEOW_BYTES("happened"), .data = bytes_of(data), .time_us = MEOW_NO_TIME};
+	struct meow_new_event event = {.type = MEOW_BYTES("happened"), .data = bytes_of(data), .time_us = MEOW_NO_TIME};
 	struct meow_append append = {
 		.aggregate_type = type, .aggregate_id = id, .expected = expected, .events = &event, .count = 1};
 	assert_ok(meow_append(store, &append, &appended, NULL, &err), err);

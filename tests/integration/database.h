@@ -48,22 +48,22 @@ int64_t append_or_fail(struct meow_store *store, const char *type, const char *i
 // A fresh UUID in text; good until the program ends.
 const char *new_uuid(void);
 
-#define assert_ok(call, err)                                                       \
-	do {                                                                           \
-		if (!(call))                                                               \
-			fail_msg("%s: %s", #call, (err).text);                                 \
+#define assert_ok(call, err)                                                                                           \
+	do {                                                                                                               \
+		if (!(call))                                                                                                   \
+			fail_msg("%s: %s", #call, (err).text);                                                                     \
 	} while (0)
-#define assert_fails(call, err, wanted)                                            \
-	do {                                                                           \
-		if (call)                                                                  \
-			fail_msg("%s succeeded", #call);                                       \
-		if ((err).kind != (wanted))                                                \
-			fail_msg("%s: kind %d, not %d: %s", #call, (err).kind, wanted, (err).text); \
+#define assert_fails(call, err, wanted)                                                                                \
+	do {                                                                                                               \
+		if (call)                                                                                                      \
+			fail_msg("%s succeeded", #call);                                                                           \
+		if ((err).kind != (wanted))                                                                                    \
+			fail_msg("%s: kind %d, not %d: %s", #call, (err).kind, wanted, (err).text);                                \
 	} while (0)
-#define assert_says(err, words)                                                    \
-	do {                                                                           \
-		if (!strstr((err).text, words))                                            \
-			fail_msg("\"%s\" does not say \"%s\"", (err).text, words);             \
+#define assert_says(err, words)                                                                                        \
+	do {                                                                                                               \
+		if (!strstr((err).text, words))                                                                                \
+			fail_msg("\"%s\" does not say \"%s\"", (err).text, words);                                                 \
 	} while (0)
 
 #endif

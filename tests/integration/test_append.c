@@ -52,13 +52,41 @@ static void versions_follow_what_is_expected(void **state)
 	assert_int_equal(found, 1);
 	assert_int_equal(try_one(store, "order", id, MEOW_EXPECT_ANY, event, &appended, &found, &err), MEOW_ERROR_NONE);
 	assert_int_equal(appended.version, 2);
-	assert_int_equal(try_one(store, "order", new_uuid(), MEOW_EXPECT_ANY, event, &appended, &found, &err),
-		MEOW_ERROR_NONE);
+	assert_int_equal(
+		try_one(store, "order", new_uuid(), MEOW_EXPECT_ANY, event, &appended, &found, &err), MEOW_ERROR_NONE);
 	assert_int_equal(appended.version, 0);
 
 	struct meow_append nothing = {.aggregate_type = "order", .aggregate_id = "no uuid at all", .expected = 99};
 	assert_ok(meow_append(store, &nothing, NULL, NULL, &err), err);
 	meow_store_close(store);
+}
+
+static void a_caller_need_not_want_to_know(void **state)
+{
+	(void)state;
+	const char *url = database_create_store(NULL);
+	struct meow_store *store = store_open_or_fail(url);
+	struct meow_new_event event = an_event("happened", "{}");
+	struct meow_append append = {.aggregate_type = "order",
+		.aggregate_id = new_uuid(),
+		.expected = MEOW_EXPECT_NEW,
+		.events = &event,
+		.count = 1};
+	assert_true(meow_append(store, &append, NULL, NULL, NULL));
+	assert_false(meow_append(store, &append, NULL, NULL, NULL));
+	append.expected = MEOW_EXPECT_ANY;
+	append.token = TOKEN;
+	assert_true(meow_append(store, &append, NULL, NULL, NULL));
+	assert_true(meow_append(store, &append, NULL, NULL, NULL));
+	append.aggregate_id = "no uuid";
+	assert_false(meow_append(store, &append, NULL, NULL, NULL));
+	struct meow_query query = {
+		.aggregate_type = "order", .aggregate_id = "no uuid", .from = INT64_MIN, .to = INT64_MAX};
+	assert_null(meow_load(store, &query, NULL));
+	meow_store_close(store);
+	assert_null(meow_store_open("mysql://", NULL));
+	meow_store_close(NULL);
+	meow_cursor_close(NULL);
 }
 
 static void several_events_are_one_append(void **state)
@@ -74,8 +102,8 @@ static void several_events_are_one_append(void **state)
 		an_event("c", "{\"k\":1,\"k\":\"\\u0000\"}\n")};
 	events[1].metadata = MEOW_BYTES(" {\"user\":\"é\"}");
 	events[2].time_us = INT64_C(-1);
-	struct meow_append append = {.aggregate_type = "order", .aggregate_id = "o 1", .expected = MEOW_EXPECT_NEW,
-		.events = events, .count = 3};
+	struct meow_append append = {
+		.aggregate_type = "order", .aggregate_id = "o 1", .expected = MEOW_EXPECT_NEW, .events = events, .count = 3};
 	assert_ok(meow_append(store, &append, &appended, &found, &err), err);
 	assert_int_equal(appended.version, 2);
 	append.expected = 2;
@@ -96,7 +124,8 @@ static void several_events_are_one_append(void **state)
 	sql_assert_text(conn, " {\"user\":\"é\"}", "SELECT metadata FROM es_events WHERE version = 1");
 	sql_assert_text(conn, "t", "SELECT bool_and(xmin::text::bigint = transaction_id::text::bigint) FROM es_events");
 	sql_assert_text(conn, "3", "SELECT count(DISTINCT append_id) FROM es_events");
-	sql_assert_text(conn, "3", "SELECT count(*) FROM es_events WHERE created_at = "
+	sql_assert_text(conn, "3",
+		"SELECT count(*) FROM es_events WHERE created_at = "
 		"'1969-12-31 23:59:59.999999+00'");
 	sql_assert_text(conn, "8", "SELECT version FROM es_aggregates");
 	PQfinish(conn);
@@ -134,11 +163,11 @@ static void what_can_never_be_taken_is_invalid(void **state)
 	PGconn *conn = sql_open(url);
 	struct meow_error err;
 	struct meow_appended appended;
-	static const char *const bad[] = {"", "{", "{\"a\":1}x", "nul", "'a'", "{\"a\":01}", "\"\\ud800x", "\xff", "\"\xc3\"",
-		"\"\xed\xa0\x80\"", "\"line\nbreak\""};
+	static const char *const bad[] = {"", "{", "{\"a\":1}x", "nul", "'a'", "{\"a\":01}", "\"\\ud800x", "\xff",
+		"\"\xc3\"", "\"\xed\xa0\x80\"", "\"line\nbreak\""};
 	for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
-		assert_int_equal(try_one(store, "order", "o1", MEOW_EXPECT_NEW, an_event("a", bad[i]), &appended, NULL, &err),
-			MEOW_INVALID);
+		assert_int_equal(
+			try_one(store, "order", "o1", MEOW_EXPECT_NEW, an_event("a", bad[i]), &appended, NULL, &err), MEOW_INVALID);
 		struct meow_new_event event = an_event("a", "{}");
 		event.metadata = bytes_of(bad[i]);
 		assert_int_equal(try_one(store, "order", "o1", MEOW_EXPECT_NEW, event, &appended, NULL, &err), MEOW_INVALID);
@@ -147,8 +176,8 @@ static void what_can_never_be_taken_is_invalid(void **state)
 	assert_int_equal(try_one(store, "order", "o1", MEOW_EXPECT_NEW, event, &appended, NULL, &err), MEOW_INVALID);
 	assert_says(err, "NUL");
 	event = an_event("a", "{}");
-	assert_int_equal(try_one(store, "order", "too long an id", MEOW_EXPECT_NEW, event, &appended, NULL, &err),
-		MEOW_INVALID);
+	assert_int_equal(
+		try_one(store, "order", "too long an id", MEOW_EXPECT_NEW, event, &appended, NULL, &err), MEOW_INVALID);
 	assert_says(err, "too long");
 	assert_int_equal(try_one(store, "order", "", MEOW_EXPECT_NEW, event, &appended, NULL, &err), MEOW_INVALID);
 	assert_int_equal(try_one(store, "", "o1", MEOW_EXPECT_NEW, event, &appended, NULL, &err), MEOW_INVALID);
@@ -160,8 +189,8 @@ static void what_can_never_be_taken_is_invalid(void **state)
 
 	// Of several, the one at fault is named, and none is added.
 	struct meow_new_event events[3] = {an_event("a", "{}"), an_event("b", "{}"), an_event("c", "{x}")};
-	struct meow_append append = {.aggregate_type = "order", .aggregate_id = "o1", .expected = MEOW_EXPECT_NEW,
-		.events = events, .count = 3};
+	struct meow_append append = {
+		.aggregate_type = "order", .aggregate_id = "o1", .expected = MEOW_EXPECT_NEW, .events = events, .count = 3};
 	assert_fails(meow_append(store, &append, &appended, NULL, &err), err, MEOW_INVALID);
 	assert_says(err, "event 3: ");
 	sql_assert_text(conn, "0", "SELECT (SELECT count(*) FROM es_events) + (SELECT count(*) FROM es_aggregates)");
@@ -175,8 +204,8 @@ static void a_uuid_that_is_none_is_invalid(void **state)
 	struct meow_store *store = store_open_or_fail(database_create_store(NULL));
 	struct meow_error err;
 	struct meow_appended appended;
-	assert_int_equal(try_one(store, "order", "o1", MEOW_EXPECT_NEW, an_event("a", "{}"), &appended, NULL, &err),
-		MEOW_INVALID);
+	assert_int_equal(
+		try_one(store, "order", "o1", MEOW_EXPECT_NEW, an_event("a", "{}"), &appended, NULL, &err), MEOW_INVALID);
 	assert_says(err, "o1");
 	meow_store_close(store);
 }
@@ -190,8 +219,12 @@ static void a_token_makes_an_append_repeatable(void **state)
 	struct meow_appended first, again;
 	int64_t found;
 	struct meow_new_event events[2] = {an_event("a", "{}"), an_event("b", "{}")};
-	struct meow_append append = {.aggregate_type = "order", .aggregate_id = id, .expected = MEOW_EXPECT_NEW,
-		.events = events, .count = 2, .token = TOKEN};
+	struct meow_append append = {.aggregate_type = "order",
+		.aggregate_id = id,
+		.expected = MEOW_EXPECT_NEW,
+		.events = events,
+		.count = 2,
+		.token = TOKEN};
 	assert_ok(meow_append(store, &append, &first, &found, &err), err);
 	assert_ok(meow_append(store, &append, &again, &found, &err), err);
 	assert_true(again.repeated);
@@ -243,8 +276,11 @@ static void *write_many(void *arg)
 	while (ok && writer->appended < APPENDS) {
 		size_t which = (size_t)(writer->number + writer->appended) % AGGREGATES;
 		bool any = writer->appended % 5 == 0;
-		struct meow_append append = {.aggregate_type = "order", .aggregate_id = writer->ids[which],
-			.expected = any ? MEOW_EXPECT_ANY : versions[which], .events = events, .count = any ? 1 : 2};
+		struct meow_append append = {.aggregate_type = "order",
+			.aggregate_id = writer->ids[which],
+			.expected = any ? MEOW_EXPECT_ANY : versions[which],
+			.events = events,
+			.count = any ? 1 : 2};
 		struct meow_appended appended;
 		int64_t found;
 		if (meow_append(store, &append, &appended, &found, &err)) {
@@ -285,9 +321,11 @@ static void sixteen_writers_lose_and_repeat_nothing(void **state)
 	assert_true(conflicts > 0);
 	PGconn *conn = sql_open(url);
 	assert_int_equal(sql_number(conn, "SELECT count(*) FROM es_events"), WRITERS * (APPENDS * 2 - APPENDS / 5));
-	sql_assert_text(conn, "t", "SELECT bool_and(version = n - 1) FROM (SELECT version, row_number() OVER "
+	sql_assert_text(conn, "t",
+		"SELECT bool_and(version = n - 1) FROM (SELECT version, row_number() OVER "
 		"(PARTITION BY aggregate_id ORDER BY id) AS n FROM es_events) e");
-	sql_assert_text(conn, "t", "SELECT bool_and(a.version = (SELECT max(version) FROM es_events e "
+	sql_assert_text(conn, "t",
+		"SELECT bool_and(a.version = (SELECT max(version) FROM es_events e "
 		"WHERE e.aggregate_id = a.id)) FROM es_aggregates a");
 	PQfinish(conn);
 }
@@ -308,8 +346,12 @@ static void *repeat_one(void *arg)
 	struct repeater *repeater = arg;
 	struct meow_store *store = meow_store_open(repeater->url, &repeater->err);
 	struct meow_new_event event = an_event("a", "{}");
-	struct meow_append append = {.aggregate_type = "order", .aggregate_id = repeater->id, .expected = repeater->expected,
-		.events = &event, .count = 1, .token = repeater->token};
+	struct meow_append append = {.aggregate_type = "order",
+		.aggregate_id = repeater->id,
+		.expected = repeater->expected,
+		.events = &event,
+		.count = 1,
+		.token = repeater->token};
 	repeater->ok = store && meow_append(store, &append, &repeater->appended, NULL, &repeater->err);
 	meow_store_close(store);
 	return NULL;
@@ -347,7 +389,7 @@ static void a_token_counts_once_however_many_use_it_at_once(void **state)
 static void kill_sessions(PGconn *conn)
 {
 	sql_run(conn, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'meowmx' "
-		"AND datname = current_database()");
+				  "AND datname = current_database()");
 }
 
 static void a_connection_that_went_away_is_made_anew(void **state)
@@ -379,7 +421,7 @@ static void *break_often(void *arg)
 	PGconn *conn = PQconnectdb(breaker->url);
 	while (!breaker->stop) {
 		PQclear(PQexec(conn, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'meowmx' "
-			"AND datname = current_database() AND random() < 0.5"));
+							 "AND datname = current_database() AND random() < 0.5"));
 		usleep(7000);
 	}
 	PQfinish(conn);
@@ -400,14 +442,15 @@ static void appends_over_broken_connections_count_once(void **state)
 		struct meow_appended appended;
 		int64_t found;
 		struct meow_new_event event = an_event("a", "{}");
-		enum meow_error_kind kind = try_one(store, "order", id, i % 2 ? MEOW_EXPECT_ANY : version, event, &appended,
-			&found, &err);
+		enum meow_error_kind kind =
+			try_one(store, "order", id, i % 2 ? MEOW_EXPECT_ANY : version, event, &appended, &found, &err);
 		if (kind == MEOW_ERROR_NONE) {
 			assert_int_equal(appended.version, version + 1);
 			version++;
 		} else if (kind == MEOW_UNKNOWN_OUTCOME || kind == MEOW_UNAVAILABLE) {
 			// Broken twice in a row: what became of it is read, by this test alone.
-			int64_t now = sql_number(conn, "SELECT coalesce((SELECT version FROM es_aggregates WHERE id = '%s'), -1)", id);
+			int64_t now =
+				sql_number(conn, "SELECT coalesce((SELECT version FROM es_aggregates WHERE id = '%s'), -1)", id);
 			assert_true(now == version || (now == version + 1 && kind == MEOW_UNKNOWN_OUTCOME));
 			version = now;
 		} else {
@@ -447,7 +490,8 @@ static void a_writer_with_few_rights_can_append(void **state)
 	PGconn *conn = sql_open(url);
 	struct meow_error err;
 	struct meow_appended appended;
-	sql_run(conn, "CREATE ROLE writer LOGIN; GRANT SELECT ON meowmx_meta TO writer;"
+	sql_run(conn,
+		"CREATE ROLE writer LOGIN; GRANT SELECT ON meowmx_meta TO writer;"
 		"GRANT SELECT, INSERT, UPDATE ON es_aggregates TO writer; GRANT SELECT, INSERT ON es_events TO writer;"
 		"GRANT USAGE, SELECT ON es_events_id_seq TO writer");
 	struct meow_store *store = store_open_or_fail(database_url_with(url, "user=writer"));
@@ -468,8 +512,8 @@ static void a_read_only_server_is_denied(void **state)
 		store_open_or_fail(database_url_with(url, "options=-cdefault_transaction_read_only%3Don"));
 	struct meow_error err;
 	struct meow_appended appended;
-	assert_int_equal(try_one(store, "order", id, MEOW_EXPECT_NEW, an_event("a", "{}"), &appended, NULL, &err),
-		MEOW_DENIED);
+	assert_int_equal(
+		try_one(store, "order", id, MEOW_EXPECT_NEW, an_event("a", "{}"), &appended, NULL, &err), MEOW_DENIED);
 	assert_says(err, "read-only");
 	meow_store_close(store);
 }
@@ -478,6 +522,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(versions_follow_what_is_expected),
+		cmocka_unit_test(a_caller_need_not_want_to_know),
 		cmocka_unit_test(several_events_are_one_append),
 		cmocka_unit_test(a_row_without_events_is_new_and_types_must_agree),
 		cmocka_unit_test(what_can_never_be_taken_is_invalid),

@@ -6,15 +6,19 @@
 #include <stdlib.h>
 #include <string.h>
 
-static struct store_bulk_line a_line(uint64_t number, const char *id, int64_t expected, int64_t version, const char *data)
+static struct store_bulk_line a_line(
+	uint64_t number, const char *id, int64_t expected, int64_t version, const char *data)
 {
-	return (struct store_bulk_line){.line = number, .aggregate_type = "order", .aggregate_id = id, .expected = expected,
+	return (struct store_bulk_line){.line = number,
+		.aggregate_type = "order",
+		.aggregate_id = id,
+		.expected = expected,
 		.version = version,
 		.event = {.type = MEOW_BYTES("happened"), .data = bytes_of(data), .time_us = MEOW_NO_TIME}};
 }
 
-static void assert_bulk(struct meow_store *store, const struct store_bulk_line *lines, size_t count, uint64_t appended,
-	uint64_t skipped)
+static void assert_bulk(
+	struct meow_store *store, const struct store_bulk_line *lines, size_t count, uint64_t appended, uint64_t skipped)
 {
 	struct meow_error err;
 	struct store_bulk_result result;
@@ -52,14 +56,17 @@ static void lines_of_many_aggregates_keep_their_order(void **state)
 	lines[4].event.metadata = MEOW_BYTES("{ }");
 	lines[5].event.time_us = 1000001;
 	assert_bulk(store, lines, 6, 6, 0);
-	sql_assert_text(conn, "b0=1 a0=2 b1=3 b2=4 a1=[1.0,\n1e400] ö\"' 0=6", "SELECT string_agg(aggregate_id || version "
+	sql_assert_text(conn, "b0=1 a0=2 b1=3 b2=4 a1=[1.0,\n1e400] ö\"' 0=6",
+		"SELECT string_agg(aggregate_id || version "
 		"|| '=' || json_data, ' ' ORDER BY id) FROM es_events");
 	sql_assert_text(conn, "{ }", "SELECT string_agg(metadata::text, '|') FROM es_events");
 	sql_assert_text(conn, "1", "SELECT count(*) FROM es_events WHERE created_at = '1970-01-01 00:00:01.000001+00'");
 	sql_assert_text(conn, "5", "SELECT count(*) FROM es_events WHERE created_at > now() - interval '1 hour'");
-	sql_assert_text(conn, "t", "SELECT bool_and(a.version = (SELECT max(version) FROM es_events e WHERE e.aggregate_id = "
+	sql_assert_text(conn, "t",
+		"SELECT bool_and(a.version = (SELECT max(version) FROM es_events e WHERE e.aggregate_id = "
 		"a.id)) AND count(*) = 3 FROM es_aggregates a");
-	sql_assert_text(conn, "t", "SELECT bool_and(xmin::text::bigint = transaction_id::text::bigint AND "
+	sql_assert_text(conn, "t",
+		"SELECT bool_and(xmin::text::bigint = transaction_id::text::bigint AND "
 		"aggregate_type = 'order') FROM es_events");
 	assert_bulk(store, NULL, 0, 0, 0);
 	PQfinish(conn);
@@ -72,8 +79,10 @@ static void a_dump_read_twice_is_there_once(void **state)
 	(void)state;
 	struct meow_store *store = store_open_or_fail(database_create_store("TEXT"));
 	struct store_bulk_line lines[] = {
-		a_line(1, "a", MEOW_NO_VERSION, 0, "{\"n\":\n0}"), a_line(2, "a", MEOW_NO_VERSION, 1, "{\"n\": 1}"),
-		a_line(3, "b", MEOW_NO_VERSION, 0, "0"), a_line(4, "a", MEOW_NO_VERSION, 2, "2"),
+		a_line(1, "a", MEOW_NO_VERSION, 0, "{\"n\":\n0}"),
+		a_line(2, "a", MEOW_NO_VERSION, 1, "{\"n\": 1}"),
+		a_line(3, "b", MEOW_NO_VERSION, 0, "0"),
+		a_line(4, "a", MEOW_NO_VERSION, 2, "2"),
 	};
 	lines[1].event.time_us = 5;
 	assert_bulk(store, lines, 2, 2, 0);
@@ -139,7 +148,8 @@ static void the_line_at_fault_is_named_and_nothing_is_done(void **state)
 	assert_bulk_fails(store, lines, 3, MEOW_CONFLICT, 12, "expected version 4, found version 0");
 	lines[1] = a_line(12, "b", MEOW_NO_VERSION, 1, "1"); // its version 0 is missing
 	assert_bulk_fails(store, lines, 3, MEOW_CONFLICT, 12, "expected version 0, and it has no event");
-	sql_assert_text(conn, "1 1", "SELECT (SELECT count(*) FROM es_events) || ' ' || (SELECT count(*) FROM es_aggregates)");
+	sql_assert_text(
+		conn, "1 1", "SELECT (SELECT count(*) FROM es_events) || ' ' || (SELECT count(*) FROM es_aggregates)");
 	lines[1] = good;
 	assert_bulk(store, lines, 3, 3, 0);
 	PQfinish(conn);
@@ -159,7 +169,8 @@ static void two_spellings_of_an_id_are_one_aggregate(void **state)
 		a_line(4, "ABCDEF00-0000-4000-8000-000000000001", MEOW_NO_VERSION, 0, "1"),
 	};
 	assert_bulk(store, lines, 4, 3, 1);
-	sql_assert_text(conn, "0=1 1=2 2=3", "SELECT string_agg(version || '=' || json_data, ' ' ORDER BY id) FROM es_events");
+	sql_assert_text(
+		conn, "0=1 1=2 2=3", "SELECT string_agg(version || '=' || json_data, ' ' ORDER BY id) FROM es_events");
 	sql_assert_text(conn, "2", "SELECT version FROM es_aggregates");
 	PQfinish(conn);
 	meow_store_close(store);
@@ -172,7 +183,7 @@ static void columns_of_somebody_else_are_no_trouble(void **state)
 	const char *url = database_create();
 	PGconn *conn = sql_open(url);
 	sql_run(conn, "CREATE TABLE es_aggregates (note text, aggregate_type text NOT NULL, id text PRIMARY KEY, "
-		"version integer NOT NULL, owner text DEFAULT 'me')");
+				  "version integer NOT NULL, owner text DEFAULT 'me')");
 	database_setup(url);
 	struct meow_store *store = store_open_or_fail(url);
 	struct store_bulk_line lines[] = {a_line(1, "a", MEOW_EXPECT_NEW, MEOW_NO_VERSION, "1"),
@@ -229,7 +240,8 @@ static void loads_of_the_same_aggregates_do_not_deadlock(void **state)
 	}
 	PGconn *conn = sql_open(url);
 	assert_int_equal(sql_number(conn, "SELECT count(*) FROM es_events"), 4 * 5 * LOADED);
-	sql_assert_text(conn, "t", "SELECT bool_and(version = n - 1) FROM (SELECT version, row_number() OVER "
+	sql_assert_text(conn, "t",
+		"SELECT bool_and(version = n - 1) FROM (SELECT version, row_number() OVER "
 		"(PARTITION BY aggregate_id ORDER BY id) AS n FROM es_events) e");
 	PQfinish(conn);
 }

@@ -16,7 +16,8 @@ static int start_server(void **state)
 	FILE *hba = fopen(path, "w");
 	assert_non_null(hba);
 	fputs("host all refused 127.0.0.1/32 reject\nhost all careful 127.0.0.1/32 scram-sha-256\n"
-		"host nowhere all 127.0.0.1/32 trust\nhost test,postgres all 127.0.0.1/32 trust\n", hba);
+		  "host nowhere all 127.0.0.1/32 trust\nhost test,postgres all 127.0.0.1/32 trust\n",
+		hba);
 	fclose(hba);
 	snprintf(setting, sizeof(setting), "hba_file=%s", path);
 	server = server_start("postgres", "fsync=off", "log_min_messages=fatal", setting, NULL);
@@ -111,7 +112,8 @@ static void libpq_variables_name_the_store_when_the_url_is_empty(void **state)
 	meow_store_close(store);
 	store = meow_store_open("host=127.0.0.1 application_name=shop", &err);
 	assert_non_null(store);
-	sql_assert_text(conn, "shop", "SELECT application_name FROM pg_stat_activity WHERE usename = 'careful' "
+	sql_assert_text(conn, "shop",
+		"SELECT application_name FROM pg_stat_activity WHERE usename = 'careful' "
 		"AND application_name <> 'meowmx'");
 	meow_store_close(store);
 	unsetenv("PGHOST");
@@ -140,7 +142,8 @@ static void a_store_does_not_listen(void **state)
 	database_setup(url_of("postgres", "test"));
 	struct meow_store *store = store_open_or_fail(url_of("postgres", "test"));
 	PGconn *conn = sql_open(url_of("postgres", "test"));
-	sql_assert_text(conn, "0", "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%LISTEN meowmx' AND pid <> "
+	sql_assert_text(conn, "0",
+		"SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%LISTEN meowmx' AND pid <> "
 		"pg_backend_pid()");
 	PQfinish(conn);
 	meow_store_close(store);

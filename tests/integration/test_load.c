@@ -70,8 +70,8 @@ static void an_aggregate_by_versions(void **state)
 	assert_string_equal(numbers(store, query), "1 2 3");
 	query.from = 4;
 	assert_string_equal(numbers(store, query), "");
-	query = (struct meow_query){
-		.aggregate_type = "order", .aggregate_id = "unknown", .from = INT64_MIN, .to = INT64_MAX};
+	query =
+		(struct meow_query){.aggregate_type = "order", .aggregate_id = "unknown", .from = INT64_MIN, .to = INT64_MAX};
 	assert_string_equal(numbers(store, query), "");
 	query.aggregate_id = "o1";
 	query.aggregate_type = "payment"; // the id is known, but not as one of those
@@ -154,7 +154,8 @@ static void pages_join_without_a_seam(void **state)
 	struct meow_store *store = store_open_or_fail(url);
 	PGconn *conn = sql_open(url);
 	// Now and then an id is missing, and sizes change from bytes to hundreds of kilobytes.
-	sql_run(conn, "INSERT INTO es_aggregates VALUES ('o1', 9999, 'order');"
+	sql_run(conn,
+		"INSERT INTO es_aggregates VALUES ('o1', 9999, 'order');"
 		"INSERT INTO es_events (transaction_id, aggregate_id, version, event_type, json_data) "
 		"SELECT pg_current_xact_id(), 'o1', n, 'a', ('\"' || repeat('x', CASE WHEN n BETWEEN 5000 AND 5060 THEN 300000 "
 		"ELSE n %% 50 END) || '\"')::json FROM generate_series(0, 9999) n;"
@@ -174,8 +175,8 @@ static void pages_join_without_a_seam(void **state)
 			assert_true(query.reverse ? event.position < last : event.position > last);
 			last = event.position;
 			assert_int_equal(event.version, event.position - 1);
-			assert_int_equal(event.data.size,
-				2 + (event.version >= 5000 && event.version <= 5060 ? 300000 : event.version % 50));
+			assert_int_equal(
+				event.data.size, 2 + (event.version >= 5000 && event.version <= 5060 ? 300000 : event.version % 50));
 			count++;
 		}
 		assert_int_equal(count, 10000 - 10000 / 97);
@@ -199,7 +200,8 @@ static void large_events_take_bounded_memory(void **state)
 	const char *url = database_create_store("TEXT");
 	struct meow_store *store = store_open_or_fail(url);
 	PGconn *conn = sql_open(url);
-	sql_run(conn, "INSERT INTO es_aggregates VALUES ('o1', 5039, 'order');"
+	sql_run(conn,
+		"INSERT INTO es_aggregates VALUES ('o1', 5039, 'order');"
 		"INSERT INTO es_events (transaction_id, aggregate_id, version, event_type, json_data) "
 		"SELECT pg_current_xact_id(), 'o1', n, 'a', ('\"' || repeat('x', CASE WHEN n < 5000 THEN 10 ELSE 3000000 END) "
 		"|| '\"')::json FROM generate_series(0, 5039) n");
@@ -259,8 +261,8 @@ static void a_load_ends_below_a_writer_that_stays_open(void **state)
 	append_or_fail(store, "order", "o1", MEOW_EXPECT_NEW, "{}");
 	append_or_fail(store, "order", "o1", 0, "{}");
 	sql_run(slow, "BEGIN; INSERT INTO es_aggregates VALUES ('slow', 0, 'order');"
-		"INSERT INTO es_events (transaction_id, aggregate_id, version, event_type, json_data) "
-		"VALUES (pg_current_xact_id(), 'slow', 0, 'a', '{}')");
+				  "INSERT INTO es_events (transaction_id, aggregate_id, version, event_type, json_data) "
+				  "VALUES (pg_current_xact_id(), 'slow', 0, 'a', '{}')");
 	append_or_fail(store, "order", "o1", 1, "{}");
 
 	int64_t began = now_ms();
@@ -300,7 +302,7 @@ static void a_load_ends_below_a_writer_that_stays_open(void **state)
 	PQfinish(slow);
 
 	sql_run(conn, "BEGIN; SET LOCAL meowmx.notify = off; SELECT nextval('es_events_id_seq');"
-		"PREPARE TRANSACTION 'forgotten'");
+				  "PREPARE TRANSACTION 'forgotten'");
 	append_or_fail(store, "order", "o1", 3, "{}");
 	cursor = open_cursor(store, &everything);
 	while (next(cursor, &event))
@@ -336,9 +338,11 @@ static void *write_odd(void *arg)
 			PQclear(result);
 			usleep((useconds_t)(rand_r(&seed) % 5000));
 		}
-		snprintf(sql, sizeof(sql), "INSERT INTO es_aggregates VALUES ('w%d-%d', 0, 'order'); INSERT INTO es_events "
+		snprintf(sql, sizeof(sql),
+			"INSERT INTO es_aggregates VALUES ('w%d-%d', 0, 'order'); INSERT INTO es_events "
 			"(id, transaction_id, aggregate_id, version, event_type, json_data) VALUES (%s, pg_current_xact_id(), "
-			"'w%d-%d', 0, 'a', '{}')", me, version, "%s", me, version);
+			"'w%d-%d', 0, 'a', '{}')",
+			me, version, "%s", me, version);
 		char number_text[32], insert[600];
 		snprintf(number_text, sizeof(number_text), "%" PRId64, id);
 		const char *mark = strstr(sql, "%s");

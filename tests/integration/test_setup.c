@@ -79,19 +79,21 @@ static void works_on_an_empty_database_and_twice(void **state)
 	database_setup(url);
 	PGconn *conn = sql_open(url);
 	char *first = sql_text(conn, "SELECT store_id FROM meowmx_meta");
-	char *shape = sql_text(conn, "SELECT string_agg(c.relname || '.' || a.attname, ' ' ORDER BY 1) FROM pg_class c "
-		"JOIN pg_attribute a ON a.attrelid = c.oid WHERE a.attnum > 0 AND c.relname ~ '^(es_|meowmx_)'");
+	char *shape =
+		sql_text(conn, "SELECT string_agg(c.relname || '.' || a.attname, ' ' ORDER BY 1) FROM pg_class c "
+					   "JOIN pg_attribute a ON a.attrelid = c.oid WHERE a.attnum > 0 AND c.relname ~ '^(es_|meowmx_)'");
 	// Nothing is left to do, so nothing may wait for a writer that is at work.
 	PGconn *writer = sql_open(url);
 	sql_run(writer, "BEGIN; SELECT nextval('es_events_id_seq'); LOCK es_events, es_aggregates, es_aggregate_snapshot "
-		"IN ROW EXCLUSIVE MODE");
+					"IN ROW EXCLUSIVE MODE");
 	struct words words = {.lock = PTHREAD_MUTEX_INITIALIZER};
 	struct meow_error err;
 	assert_ok(store_setup(url, "uuid", hear, &words, &err), err);
 	assert_false(heard(&words, "waiting"));
 	assert_false(heard(&words, "building"));
 	sql_assert_text(conn, first, "SELECT store_id FROM meowmx_meta");
-	sql_assert_text(conn, shape, "SELECT string_agg(c.relname || '.' || a.attname, ' ' ORDER BY 1) FROM pg_class c "
+	sql_assert_text(conn, shape,
+		"SELECT string_agg(c.relname || '.' || a.attname, ' ' ORDER BY 1) FROM pg_class c "
 		"JOIN pg_attribute a ON a.attrelid = c.oid WHERE a.attnum > 0 AND c.relname ~ '^(es_|meowmx_)'");
 	sql_assert_text(conn, "u", "SELECT relpersistence FROM pg_class WHERE relname = 'meowmx_doze'");
 	free(first);
@@ -120,7 +122,8 @@ static void adopts_tables_with_events_in_them(void **state)
 	sql_assert_text(conn, "1", "SELECT count(*) FROM es_events WHERE aggregate_type IS NULL AND created_at IS NULL");
 	sql_run(conn, python_first, new, new);
 	sql_assert_text(conn, "order", "SELECT aggregate_type FROM es_events ORDER BY id DESC LIMIT 1");
-	sql_assert_text(conn, "t", "SELECT created_at = now() OR created_at > now() - interval '1 minute' FROM es_events "
+	sql_assert_text(conn, "t",
+		"SELECT created_at = now() OR created_at > now() - interval '1 minute' FROM es_events "
 		"ORDER BY id DESC LIMIT 1");
 	struct meow_store *store = store_open_or_fail(url);
 	append_or_fail(store, "order", old, 0, "{}");
@@ -128,7 +131,8 @@ static void adopts_tables_with_events_in_them(void **state)
 	meow_store_close(store);
 
 	// A snapshot goes with its aggregate, and the constraint was checked.
-	sql_run(conn, "DELETE FROM es_events WHERE aggregate_id = '%s'; DELETE FROM es_aggregates WHERE id = '%s'", old, old);
+	sql_run(
+		conn, "DELETE FROM es_events WHERE aggregate_id = '%s'; DELETE FROM es_aggregates WHERE id = '%s'", old, old);
 	sql_assert_text(conn, "0", "SELECT count(*) FROM es_aggregate_snapshot");
 	sql_assert_text(conn, "t", "SELECT bool_and(convalidated) FROM pg_constraint WHERE contype = 'f'");
 	PQfinish(conn);
@@ -142,18 +146,18 @@ static void whoever_could_insert_before_still_can(void **state)
 	sql_run(conn, "%s", python_tables);
 	sql_run(conn, "INSERT INTO es_aggregates VALUES ('%s', -1, 'order')", id);
 	sql_run(conn, "CREATE ROLE inserter LOGIN; GRANT INSERT ON es_events TO inserter;"
-		"GRANT USAGE ON es_events_id_seq TO inserter;"
-		"ALTER FUNCTION channel_event_notify_fct() SECURITY DEFINER");
+				  "GRANT USAGE ON es_events_id_seq TO inserter;"
+				  "ALTER FUNCTION channel_event_notify_fct() SECURITY DEFINER");
 	database_setup(url);
 	PGconn *inserter = sql_open(database_url_with(url, "user=inserter"));
 	static const char insert[] = "INSERT INTO es_events (transaction_id, aggregate_id, version, event_type, json_data) "
-		"VALUES (pg_current_xact_id(), '%s', %d, 'placed', '{}')";
+								 "VALUES (pg_current_xact_id(), '%s', %d, 'placed', '{}')";
 	sql_run(inserter, insert, id, 0);
 	sql_run(conn, "SELECT setval('meowmx_doze', (extract(epoch FROM clock_timestamp()) * 1000000)::bigint + 9000000)");
 	sql_run(inserter, insert, id, 1);
 	// A path of its own must not lead the functions astray.
 	sql_run(inserter, "CREATE TEMP TABLE es_aggregates (id uuid, aggregate_type text);"
-		"CREATE TEMP TABLE meowmx_doze (last_value bigint); SET search_path = pg_temp, public");
+					  "CREATE TEMP TABLE meowmx_doze (last_value bigint); SET search_path = pg_temp, public");
 	sql_run(inserter, insert, id, 2);
 	sql_assert_text(conn, "3", "SELECT count(*) FROM es_events WHERE aggregate_type = 'order'");
 	PQfinish(inserter);
@@ -180,9 +184,9 @@ static void writers_notify_only_while_a_relay_dozes(void **state)
 	const char *url = database_create_store(NULL), *id = new_uuid();
 	PGconn *conn = sql_open(url), *listener = sql_open(url);
 	static const char insert[] = "INSERT INTO es_events (transaction_id, aggregate_id, version, event_type, json_data) "
-		"VALUES (pg_current_xact_id(), '%s', %d, 'placed', '{}')";
+								 "VALUES (pg_current_xact_id(), '%s', %d, 'placed', '{}')";
 	static const char doze[] = "SELECT setval('meowmx_doze', "
-		"(extract(epoch FROM clock_timestamp()) * 1000000)::bigint + %d)";
+							   "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint + %d)";
 	sql_run(conn, "INSERT INTO es_aggregates VALUES ('%s', -1, 'order')", id);
 	sql_run(listener, "LISTEN meowmx");
 	sql_run(conn, insert, id, 0);
@@ -225,7 +229,8 @@ static void two_at_once_do_not_collide(void **state)
 		for (int i = 0; i < 3; i++)
 			setup_end(&runs[i]);
 		sql_assert_text(conn, "1", "SELECT count(*) FROM meowmx_meta");
-		sql_assert_text(conn, "2", "SELECT count(*) FROM pg_index WHERE indisvalid AND indexrelid::regclass::text ~ "
+		sql_assert_text(conn, "2",
+			"SELECT count(*) FROM pg_index WHERE indisvalid AND indexrelid::regclass::text ~ "
 			"'^meowmx_events'");
 		PQfinish(conn);
 	}
@@ -266,8 +271,10 @@ static void says_for_whom_the_build_of_an_index_waits(void **state)
 	setup_end(&run);
 
 	sql_run(conn, "DROP INDEX meowmx_events_untyped");
-	sql_run(slow, "BEGIN; SET LOCAL meowmx.notify = off; INSERT INTO es_aggregates VALUES ('%s', -1, 'order'); "
-		"LOCK es_events IN ROW EXCLUSIVE MODE; PREPARE TRANSACTION 'left behind'", new_uuid());
+	sql_run(slow,
+		"BEGIN; SET LOCAL meowmx.notify = off; INSERT INTO es_aggregates VALUES ('%s', -1, 'order'); "
+		"LOCK es_events IN ROW EXCLUSIVE MODE; PREPARE TRANSACTION 'left behind'",
+		new_uuid());
 	setup_begin(&run, url);
 	assert_heard(&run.words, "the prepared transaction \"left behind\"");
 	sql_run(slow, "COMMIT PREPARED 'left behind'");
@@ -288,7 +295,8 @@ static void goes_on_where_one_was_killed(void **state)
 		"ALTER TABLE es_events ALTER created_at DROP DEFAULT",
 		"DROP TABLE meowmx_checkpoints",
 		"ALTER TABLE es_aggregate_snapshot DROP CONSTRAINT es_aggregate_snapshot_aggregate_id_fkey, "
-		"ADD CONSTRAINT es_aggregate_snapshot_aggregate_id_fkey FOREIGN KEY (aggregate_id) REFERENCES es_aggregates (id) "
+		"ADD CONSTRAINT es_aggregate_snapshot_aggregate_id_fkey FOREIGN KEY (aggregate_id) REFERENCES es_aggregates "
+		"(id) "
 		"ON DELETE CASCADE NOT VALID",
 	};
 	const char *url = database_create_store(NULL);
@@ -301,14 +309,18 @@ static void goes_on_where_one_was_killed(void **state)
 		assert_int_equal(err.kind, MEOW_CONFIG);
 		assert_says(err, "meowmx setup");
 		database_setup(url);
-		sql_assert_text(conn, "2 2 t t 4 1 1 t", "SELECT "
-			"(SELECT count(*) FROM pg_index WHERE indisvalid AND indexrelid::regclass::text ~ '^meowmx_events') || ' ' ||"
+		sql_assert_text(conn, "2 2 t t 4 1 1 t",
+			"SELECT "
+			"(SELECT count(*) FROM pg_index WHERE indisvalid AND indexrelid::regclass::text ~ '^meowmx_events') || ' ' "
+			"||"
 			"(SELECT count(*) FROM pg_trigger WHERE tgname ~ '^meowmx_') || ' ' ||"
 			"(SELECT bool_and(convalidated)::text::char FROM pg_constraint WHERE contype = 'f') || ' ' ||"
 			"(to_regclass('meowmx_doze') IS NOT NULL)::text::char || ' ' ||"
-			"(SELECT count(*) FROM pg_attribute WHERE attrelid = 'es_events'::regclass AND NOT attisdropped AND attname IN "
+			"(SELECT count(*) FROM pg_attribute WHERE attrelid = 'es_events'::regclass AND NOT attisdropped AND "
+			"attname IN "
 			" ('aggregate_type', 'metadata', 'append_id', 'created_at')) || ' ' ||"
-			"(SELECT count(*) FROM pg_attribute WHERE attrelid = 'es_aggregate_snapshot'::regclass AND NOT attisdropped "
+			"(SELECT count(*) FROM pg_attribute WHERE attrelid = 'es_aggregate_snapshot'::regclass AND NOT "
+			"attisdropped "
 			" AND attname = 'position') || ' ' || (SELECT count(*) FROM meowmx_meta) || ' ' ||"
 			"(to_regclass('meowmx_checkpoints') IS NOT NULL)::text::char");
 	}
@@ -334,7 +346,7 @@ static void survives_being_killed_at_any_moment(void **state)
 		setup_begin(&run, url);
 		usleep((useconds_t)(turn * 4000));
 		sql_run(conn, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'meowmx' "
-			"AND datname = current_database()");
+					  "AND datname = current_database()");
 		pthread_join(run.thread, NULL);
 		if (!run.ok) {
 			killed++;
@@ -358,7 +370,8 @@ static void takes_ids_of_each_type(void **state)
 	for (size_t i = 0; i < sizeof(types) / sizeof(*types); i++) {
 		const char *url = database_create_store(types[i].given);
 		PGconn *conn = sql_open(url);
-		sql_assert_text(conn, types[i].printed, "SELECT format_type(atttypid, atttypmod) FROM pg_attribute "
+		sql_assert_text(conn, types[i].printed,
+			"SELECT format_type(atttypid, atttypmod) FROM pg_attribute "
 			"WHERE attrelid = 'es_events'::regclass AND attname = 'aggregate_id'");
 		struct meow_store *store = store_open_or_fail(url);
 		append_or_fail(store, "order", types[i].id, MEOW_EXPECT_NEW, "{}");
@@ -416,7 +429,6 @@ static void refuses_what_it_cannot_work_with(void **state)
 	assert_int_equal(err.kind, MEOW_CONFIG);
 	assert_says(err, "newer meowmx");
 
-	
 	sql_run(conn, "CREATE DATABASE ascii ENCODING 'SQL_ASCII' TEMPLATE template0 LC_COLLATE 'C' LC_CTYPE 'C'");
 	char ascii[128];
 	snprintf(ascii, sizeof(ascii), "postgresql://postgres@127.0.0.1:%u/ascii", server_port(database_server()));

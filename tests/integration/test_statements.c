@@ -57,8 +57,9 @@ static void readers_walk_an_index(void **state)
 	const char *url = database_create_store("TEXT");
 	PGconn *conn = sql_open(url);
 	sql_run(conn, "INSERT INTO es_aggregates SELECT n, 9, 'type' || n %% 10 FROM generate_series(1, 2000) n;"
-		"INSERT INTO es_events (transaction_id, aggregate_id, version, event_type, json_data) SELECT pg_current_xact_id(), "
-		"n, v, 'a', '{}' FROM generate_series(0, 9) v, generate_series(1, 2000) n; ANALYZE");
+				  "INSERT INTO es_events (transaction_id, aggregate_id, version, event_type, json_data) SELECT "
+				  "pg_current_xact_id(), "
+				  "n, v, 'a', '{}' FROM generate_series(0, 9) v, generate_series(1, 2000) n; ANALYZE");
 	sql_run(conn, "SET enable_seqscan = off; SET enable_bitmapscan = off; SET plan_cache_mode = force_generic_plan");
 	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
 		char *sql = read_whole(names[i]);

@@ -24,7 +24,8 @@ static void status_names_who_holds_the_settled_position_back(void **state)
 	PGconn *idle = sql_open(url), *elsewhere = sql_open(server_url(database_server()));
 	sql_run(slow, "BEGIN; SELECT nextval('es_events_id_seq')");
 	// None of these has drawn an id.
-	sql_run(idle, "BEGIN; LOCK es_events, es_aggregates IN ROW EXCLUSIVE MODE; SELECT last_value FROM es_events_id_seq");
+	sql_run(
+		idle, "BEGIN; LOCK es_events, es_aggregates IN ROW EXCLUSIVE MODE; SELECT last_value FROM es_events_id_seq");
 	sql_run(elsewhere, "BEGIN; SELECT pg_current_xact_id()");
 	assert_ok(store_status(store, &status, &err), err);
 	assert_int_equal(status.head, 2);
@@ -85,10 +86,10 @@ static void subscriptions_show_their_lag(void **state)
 	for (int i = 0; i < 4; i++)
 		append_or_fail(store, "order", "o1", i - 1, "{}");
 	sql_run(conn, "UPDATE es_events SET created_at = now() - interval '100 s' WHERE id = 3;"
-		"UPDATE es_events SET created_at = NULL WHERE id = 2;"
-		"INSERT INTO meowmx_checkpoints (subscription, delivered, position, state, progressed_at) VALUES "
-		"('behind', 1, 2, 'RUNNING', '1970-01-01 00:00:01+00'), ('current', 4, 4, NULL, NULL), "
-		"('untimed', 0, 1, 'FAILED', NULL)");
+				  "UPDATE es_events SET created_at = NULL WHERE id = 2;"
+				  "INSERT INTO meowmx_checkpoints (subscription, delivered, position, state, progressed_at) VALUES "
+				  "('behind', 1, 2, 'RUNNING', '1970-01-01 00:00:01+00'), ('current', 4, 4, NULL, NULL), "
+				  "('untimed', 0, 1, 'FAILED', NULL)");
 	assert_ok(store_subscriptions(store, NULL, &list, &err), err);
 	assert_int_equal(list.count, 3);
 	const struct store_subscription *behind = &list.items[0], *current = &list.items[1], *untimed = &list.items[2];
@@ -120,7 +121,8 @@ static void a_stop_can_be_resumed_or_stepped_over(void **state)
 	struct meow_store *store = store_open_or_fail(url);
 	PGconn *conn = sql_open(url);
 	struct meow_error err;
-	sql_run(conn, "INSERT INTO meowmx_checkpoints (subscription, delivered, position, state, error_position, stop_kept) "
+	sql_run(conn,
+		"INSERT INTO meowmx_checkpoints (subscription, delivered, position, state, error_position, stop_kept) "
 		"VALUES ('stopped', 5, 6, 'FAILED', 9, true), ('running', 5, 6, 'RUNNING', 9, false), "
 		"('other', 5, 6, 'FAILED', NULL, false)");
 	assert_fails(store_subscription_resume(store, "nobody", &err), err, MEOW_MISSING);
@@ -135,7 +137,8 @@ static void a_stop_can_be_resumed_or_stepped_over(void **state)
 	assert_says(err, "stopped at position 9, not at 8");
 	assert_ok(store_subscription_resume(store, "other", &err), err);
 	assert_ok(store_subscription_skip(store, "stopped", 9, &err), err);
-	sql_assert_text(conn, "other 5 6 f t,running 5 6 f f,stopped 5 9 f t", "SELECT string_agg(concat_ws(' ', subscription, "
+	sql_assert_text(conn, "other 5 6 f t,running 5 6 f f,stopped 5 9 f t",
+		"SELECT string_agg(concat_ws(' ', subscription, "
 		"delivered, position, stop_kept::text::char, resume_from_store::text::char), ',' ORDER BY subscription) "
 		"FROM meowmx_checkpoints");
 	PQfinish(conn);

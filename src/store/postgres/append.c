@@ -41,7 +41,7 @@ static PGresult *add_one(
 {
 	const struct meow_new_event *event = append->events;
 	struct pg_number expected = pg_put64(append->expected),
-		time = pg_put64(event->time_us == MEOW_NO_TIME ? 0 : event->time_us - PG_EPOCH_US);
+					 time = pg_put64(event->time_us == MEOW_NO_TIME ? 0 : event->time_us - PG_EPOCH_US);
 	struct pg_params params = {0};
 	param_string(&params, append->aggregate_type);
 	param_string(&params, append->aggregate_id);
@@ -144,8 +144,9 @@ static bool explain(struct meow_store *store, const struct meow_append *append, 
 	if (found < 0)
 		return error_set(err, MEOW_CONFLICT, "version conflict: %s %s: expected %s, and it has no event",
 			append->aggregate_type, append->aggregate_id, expected);
-	return error_set(err, MEOW_CONFLICT, "version conflict: %s %s: expected %s, found version %" PRId64
-		": load again and repeat", append->aggregate_type, append->aggregate_id, expected, found);
+	return error_set(err, MEOW_CONFLICT,
+		"version conflict: %s %s: expected %s, found version %" PRId64 ": load again and repeat",
+		append->aggregate_type, append->aggregate_id, expected, found);
 }
 
 // Which of several events is no JSON: puts its number before the reason.
@@ -156,8 +157,8 @@ static void name_event(struct meow_store *store, const struct meow_append *appen
 		struct pg_params params = {0};
 		pg_param_text(&params, append->events[i].data);
 		pg_param_text(&params, append->events[i].metadata);
-		PGresult *result = PQexecParams(store->conn, sql_append_check, params.count, NULL, params.values,
-			params.lengths, params.formats, 1);
+		PGresult *result = PQexecParams(
+			store->conn, sql_append_check, params.count, NULL, params.values, params.lengths, params.formats, 1);
 		bool good = PQresultStatus(result) == PGRES_TUPLES_OK;
 		if (!good)
 			pg_result_error(store->conn, result, store->url, &reason);
@@ -170,8 +171,8 @@ static void name_event(struct meow_store *store, const struct meow_append *appen
 }
 
 // One round trip. 1 added, 0 added nothing since the version is another, -1 failed.
-static int add(struct meow_store *store, const struct meow_append *append, const char *token,
-	struct meow_appended *ret, int64_t *ret_found, struct meow_error *err)
+static int add(struct meow_store *store, const struct meow_append *append, const char *token, struct meow_appended *ret,
+	int64_t *ret_found, struct meow_error *err)
 {
 	PGresult *result = append->count == 1 ? add_one(store, append, token, err) : add_many(store, append, token, err);
 	if (!result) {

@@ -28,8 +28,8 @@ struct bulk {
 	struct meow_store *store;
 	const struct store_bulk_line *lines;
 	size_t count;
-	size_t *order;      // lines by aggregate id
-	size_t *aggregate;  // of each line
+	size_t *order;     // lines by aggregate id
+	size_t *aggregate; // of each line
 	struct aggregate *aggregates;
 	size_t aggregate_count;
 	struct planned *add, *skip;
@@ -114,11 +114,11 @@ static void put_record(struct buffer *out, const struct store_bulk_line *line, i
 	buffer_put_char(out, '}');
 }
 
-static bool run(struct bulk *bulk, const char *sql, const struct pg_params *params, PGresult **ret_result,
-	struct meow_error *err)
+static bool run(
+	struct bulk *bulk, const char *sql, const struct pg_params *params, PGresult **ret_result, struct meow_error *err)
 {
-	PGresult *result = PQexecParams(bulk->store->conn, sql, params->count, NULL, params->values, params->lengths,
-		params->formats, 1);
+	PGresult *result =
+		PQexecParams(bulk->store->conn, sql, params->count, NULL, params->values, params->lengths, params->formats, 1);
 	ExecStatusType status = PQresultStatus(result);
 	if (status != PGRES_TUPLES_OK && status != PGRES_COMMAND_OK) {
 		pg_result_error(bulk->store->conn, result, bulk->store->url, err);
@@ -198,8 +198,9 @@ static bool plan_line(struct bulk *bulk, size_t index, struct meow_error *err)
 		bulk->skip[bulk->skip_count++] = (struct planned){index, line->version};
 		return true;
 	}
-	int64_t expected = by_version ? line->version - 1
-		: line->expected == MEOW_NO_VERSION ? MEOW_EXPECT_ANY : line->expected;
+	int64_t expected = by_version                          ? line->version - 1
+					   : line->expected == MEOW_NO_VERSION ? MEOW_EXPECT_ANY
+														   : line->expected;
 	if (expected == MEOW_EXPECT_NEW && aggregate->version >= 0)
 		return conflict(bulk, index, "no event yet", aggregate->version, err);
 	if (expected >= 0 && expected != aggregate->version) {
@@ -286,8 +287,8 @@ static bool load(struct bulk *bulk, struct meow_error *err)
 	for (size_t i = 0; i < bulk->count; i++)
 		if (!plan_line(bulk, i, err))
 			return false;
-	if (bulk->add_count && (!run_events(bulk, sql_bulk_insert, bulk->add, bulk->add_count, NULL, err) ||
-							   !write_versions(bulk, err)))
+	if (bulk->add_count &&
+		(!run_events(bulk, sql_bulk_insert, bulk->add, bulk->add_count, NULL, err) || !write_versions(bulk, err)))
 		return false;
 	return compare_skipped(bulk, err);
 }

@@ -207,8 +207,7 @@ static bool fetch(struct meow_cursor *cursor, const struct pg_params *params, in
 	struct batch *page = batch_create();
 	if (!page)
 		return error_no_memory(err);
-	if (!pg_send_rows(cursor->store, statement_of(cursor), params, err) ||
-		!take_rows(cursor->store, page, &cut, err)) {
+	if (!pg_send_rows(cursor->store, statement_of(cursor), params, err) || !take_rows(cursor->store, page, &cut, err)) {
 		batch_destroy(page);
 		return false;
 	}
@@ -260,7 +259,7 @@ struct meow_cursor *meow_load(struct meow_store *store, const struct meow_query 
 	buffer_init(&cursor->categories);
 	bool ok = (!query->aggregate_id || query->aggregate_type ||
 				  error_set(err, MEOW_INVALID, "an aggregate is named by its type and its id")) &&
-		pg_reconnect(store, err);
+			  pg_reconnect(store, err);
 	if (ok && !query->aggregate_id) {
 		if (query->aggregate_type)
 			pg_put_array(&cursor->categories, &query->aggregate_type, 1);
@@ -273,8 +272,7 @@ struct meow_cursor *meow_load(struct meow_store *store, const struct meow_query 
 	return NULL;
 }
 
-bool meow_cursor_next(
-	struct meow_cursor *cursor, struct meow_event *ret_event, bool *ret_found, struct meow_error *err)
+bool meow_cursor_next(struct meow_cursor *cursor, struct meow_event *ret_event, bool *ret_found, struct meow_error *err)
 {
 	if (cursor->row >= cursor->page->count && !cursor->last_page && !load_page(cursor, err))
 		return false;

@@ -164,12 +164,11 @@ static bool apply(struct setup *setup, const char *sql, struct meow_error *err)
 	return ok;
 }
 
-static bool index_state(
-	struct setup *setup, const char *name, bool *ret_there, bool *ret_valid, struct meow_error *err)
+static bool index_state(struct setup *setup, const char *name, bool *ret_there, bool *ret_valid, struct meow_error *err)
 {
 	const char *values[1] = {name};
-	PGresult *result = PQexecParams(setup->conn,
-		"SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass($1)", 1, NULL, values, NULL, NULL, 0);
+	PGresult *result = PQexecParams(setup->conn, "SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass($1)",
+		1, NULL, values, NULL, NULL, 0);
 	bool ok = PQresultStatus(result) == PGRES_TUPLES_OK || pg_result_error(setup->conn, result, setup->url, err);
 	if (ok) {
 		*ret_there = PQntuples(result) == 1;
@@ -218,8 +217,8 @@ static bool with_length(const char *type, const char *name)
 }
 
 // The types that ids may have: as --id-type takes them, and as the catalogue prints them.
-static const char *const id_types[][2] = {{"UUID", "uuid"}, {"TEXT", "text"}, {"BIGINT", "bigint"},
-	{"INTEGER", "integer"}, {"VARCHAR", "character varying"}};
+static const char *const id_types[][2] = {
+	{"UUID", "uuid"}, {"TEXT", "text"}, {"BIGINT", "bigint"}, {"INTEGER", "integer"}, {"VARCHAR", "character varying"}};
 
 static bool print_id_type(const char *wanted, char *ret_printed, size_t size)
 {
@@ -249,14 +248,16 @@ static bool choose_id_type(struct setup *setup, const char *wanted, const char *
 {
 	char printed[48] = "uuid";
 	if (there && !is_id_type(there))
-		return error_set(err, MEOW_CONFIG, "the ids of es_aggregates are of type %s, and must be of "
-			"UUID, TEXT, CHAR(n), VARCHAR(n), BIGINT or INTEGER", there);
-	if (wanted && !print_id_type(wanted, printed, sizeof(printed)))
-		return error_set(err, MEOW_INVALID,
-			"id type %s: give UUID, TEXT, CHAR(n), VARCHAR(n), BIGINT or INTEGER", wanted);
-	if (wanted && there && strcmp(there, printed) != 0)
 		return error_set(err, MEOW_CONFIG,
-			"id type %s: es_aggregates is there already, and its ids are of type %s", wanted, there);
+			"the ids of es_aggregates are of type %s, and must be of "
+			"UUID, TEXT, CHAR(n), VARCHAR(n), BIGINT or INTEGER",
+			there);
+	if (wanted && !print_id_type(wanted, printed, sizeof(printed)))
+		return error_set(
+			err, MEOW_INVALID, "id type %s: give UUID, TEXT, CHAR(n), VARCHAR(n), BIGINT or INTEGER", wanted);
+	if (wanted && there && strcmp(there, printed) != 0)
+		return error_set(
+			err, MEOW_CONFIG, "id type %s: es_aggregates is there already, and its ids are of type %s", wanted, there);
 	snprintf(setup->id_type, sizeof(setup->id_type), "%s", there ? there : printed);
 	return true;
 }
@@ -286,13 +287,15 @@ static bool refuse(const struct setup *setup, const PGresult *check, struct meow
 	if (version < 130000)
 		return error_set(err, MEOW_CONFIG, "PostgreSQL %d is too old: 13 or later is needed", version / 10000);
 	if (strcmp(PQgetvalue(check, 0, CHECK_ENCODING), "UTF8") != 0)
-		return error_set(err, MEOW_CONFIG, "the encoding of database %s is %s, and must be UTF8: "
-			"create it with ENCODING 'UTF8' TEMPLATE template0", PQdb(setup->conn),
-			PQgetvalue(check, 0, CHECK_ENCODING));
+		return error_set(err, MEOW_CONFIG,
+			"the encoding of database %s is %s, and must be UTF8: "
+			"create it with ENCODING 'UTF8' TEMPLATE template0",
+			PQdb(setup->conn), PQgetvalue(check, 0, CHECK_ENCODING));
 	if (PQgetisnull(check, 0, CHECK_SCHEMA))
 		return error_set(err, MEOW_CONFIG, "the search_path names no schema that exists: where are the tables to be?");
 	if (atoi(PQgetvalue(check, 0, CHECK_PID)) != PQbackendPID(setup->conn))
-		return error_set(err, MEOW_CONFIG, "a pooler stands between here and PostgreSQL: "
+		return error_set(err, MEOW_CONFIG,
+			"a pooler stands between here and PostgreSQL: "
 			"set up over a direct connection");
 	return true;
 }
@@ -301,14 +304,14 @@ static void say_settings(struct setup *setup, const PGresult *check)
 {
 	if (atoi(PQgetvalue(check, 0, CHECK_TWO_PHASE)) > 0)
 		say(setup, "max_prepared_transactions is above 0: writers that use PREPARE TRANSACTION must "
-			"SET meowmx.notify = off");
+				   "SET meowmx.notify = off");
 	if (*PQgetvalue(check, 0, CHECK_FSYNC_OFF) == 't')
 		say(setup, "fsync is off: after a crash this store may forget events that were already published");
 	if (*PQgetvalue(check, 0, CHECK_COMMIT_OFF) == 't')
 		say(setup, "synchronous_commit is off: after a crash this store may forget events that were published");
 	if (!PQgetisnull(check, 0, CHECK_PYTHON_TRIGGER))
 		say(setup, "Python meowmx's trigger makes all commits wait for each other, which halves appends; when none of "
-			"its workers listens any more: DROP TRIGGER channel_event_notify_trg ON es_events");
+				   "its workers listens any more: DROP TRIGGER channel_event_notify_trg ON es_events");
 }
 
 static bool check_server(struct setup *setup, const char *id_type, struct meow_error *err)
@@ -324,9 +327,11 @@ static bool check_server(struct setup *setup, const char *id_type, struct meow_e
 	if (ok) {
 		char settings[300];
 		say_settings(setup, check);
-		snprintf(settings, sizeof(settings), "SET search_path = %s, pg_temp; SET statement_timeout = 0; "
+		snprintf(settings, sizeof(settings),
+			"SET search_path = %s, pg_temp; SET statement_timeout = 0; "
 			"SET lock_timeout = 0; SET default_transaction_isolation = 'read committed'; "
-			"SET client_min_messages = warning", PQgetvalue(check, 0, CHECK_SCHEMA));
+			"SET client_min_messages = warning",
+			PQgetvalue(check, 0, CHECK_SCHEMA));
 		ok = run(setup, settings, err);
 	}
 	PQclear(check);
@@ -358,9 +363,9 @@ static bool check_sequence(struct setup *setup, struct meow_error *err)
 	if (PQntuples(result) != 1 || *PQgetvalue(result, 0, 3) != 't')
 		ok = error_set(err, MEOW_CONFIG, "es_events.id does not take its values from the sequence es_events_id_seq");
 	else if (strcmp(PQgetvalue(result, 0, 0), "1") != 0 || strcmp(PQgetvalue(result, 0, 1), "1") != 0 ||
-		*PQgetvalue(result, 0, 2) == 't')
-		ok = error_set(err, MEOW_CONFIG,
-			"the order of events needs ALTER SEQUENCE es_events_id_seq CACHE 1 INCREMENT 1 NO CYCLE");
+			 *PQgetvalue(result, 0, 2) == 't')
+		ok = error_set(
+			err, MEOW_CONFIG, "the order of events needs ALTER SEQUENCE es_events_id_seq CACHE 1 INCREMENT 1 NO CYCLE");
 	PQclear(result);
 	return ok;
 }
@@ -390,7 +395,7 @@ static bool apply_all(struct setup *setup, struct meow_error *err)
 			return false;
 	}
 	return apply_index(setup, "meowmx_events_category", schema_007_index_category, err) &&
-		apply_index(setup, "meowmx_events_untyped", schema_008_index_untyped, err);
+		   apply_index(setup, "meowmx_events_untyped", schema_008_index_untyped, err);
 }
 
 static bool finish(struct setup *setup, struct meow_error *err)
@@ -399,7 +404,8 @@ static bool finish(struct setup *setup, struct meow_error *err)
 	snprintf(sql, sizeof(sql),
 		"INSERT INTO meowmx_meta AS m (schema_version, store_id) VALUES (%d, gen_random_uuid()) "
 		"ON CONFLICT (one) DO UPDATE SET schema_version = excluded.schema_version "
-		"WHERE m.schema_version < excluded.schema_version", STORE_SCHEMA_VERSION);
+		"WHERE m.schema_version < excluded.schema_version",
+		STORE_SCHEMA_VERSION);
 	return run(setup, sql, err);
 }
 
@@ -407,11 +413,13 @@ static bool finish(struct setup *setup, struct meow_error *err)
 static bool check_version(struct setup *setup, struct meow_error *err)
 {
 	PGresult *result = PQexec(setup->conn, "SELECT schema_version FROM meowmx_meta");
-	int version = PQresultStatus(result) == PGRES_TUPLES_OK && PQntuples(result) == 1 ? atoi(PQgetvalue(result, 0, 0)) : 0;
+	int version =
+		PQresultStatus(result) == PGRES_TUPLES_OK && PQntuples(result) == 1 ? atoi(PQgetvalue(result, 0, 0)) : 0;
 	PQclear(result);
-	return version <= STORE_SCHEMA_VERSION || error_set(err, MEOW_CONFIG,
-		"the store was set up by a newer meowmx (schema %d, this one knows %d): upgrade this program", version,
-		STORE_SCHEMA_VERSION);
+	return version <= STORE_SCHEMA_VERSION ||
+		   error_set(err, MEOW_CONFIG,
+			   "the store was set up by a newer meowmx (schema %d, this one knows %d): upgrade this program", version,
+			   STORE_SCHEMA_VERSION);
 }
 
 bool store_setup(const char *url, const char *id_type, void (*say_line)(void *arg, const char *line), void *arg,
@@ -420,7 +428,7 @@ bool store_setup(const char *url, const char *id_type, void (*say_line)(void *ar
 	struct setup setup = {.url = url ? url : "", .say = say_line, .arg = arg};
 	setup.conn = pg_connect(setup.url, err);
 	bool ok = setup.conn && check_server(&setup, id_type, err) && lock(&setup, err) && check_version(&setup, err) &&
-		apply_all(&setup, err) && finish(&setup, err);
+			  apply_all(&setup, err) && finish(&setup, err);
 	PQfinish(setup.observer);
 	PQfinish(setup.conn);
 	return ok;

@@ -46,13 +46,20 @@ static bool flag(const PGresult *result, int row, int column)
 static void take_subscription(const PGresult *result, int row, struct store_subscription *ret_item)
 {
 	*ret_item = (struct store_subscription){
-		.checkpoint = {.subscription = PQgetvalue(result, row, 0), .layout = (int)pg_number32(result, row, 1),
-			.partition = (int)pg_number32(result, row, 2), .delivered = pg_signed64(result, row, 3),
-			.fingerprint = text_or_null(result, row, 4), .position = pg_signed64(result, row, 5),
-			.generation = pg_signed64(result, row, 6), .epoch = pg_signed64(result, row, 7),
-			.state = text_or_null(result, row, 8), .reason = text_or_null(result, row, 9),
-			.error_class = text_or_null(result, row, 10), .error_position = pg_signed64(result, row, 11),
-			.paused = flag(result, row, 12), .stop_kept = flag(result, row, 13),
+		.checkpoint = {.subscription = PQgetvalue(result, row, 0),
+			.layout = (int)pg_number32(result, row, 1),
+			.partition = (int)pg_number32(result, row, 2),
+			.delivered = pg_signed64(result, row, 3),
+			.fingerprint = text_or_null(result, row, 4),
+			.position = pg_signed64(result, row, 5),
+			.generation = pg_signed64(result, row, 6),
+			.epoch = pg_signed64(result, row, 7),
+			.state = text_or_null(result, row, 8),
+			.reason = text_or_null(result, row, 9),
+			.error_class = text_or_null(result, row, 10),
+			.error_position = pg_signed64(result, row, 11),
+			.paused = flag(result, row, 12),
+			.stop_kept = flag(result, row, 13),
 			.resume_from_store = flag(result, row, 14)},
 		.lag_events = pg_signed64(result, row, 15),
 		.lag_us = pg_signed64(result, row, 16),
@@ -61,8 +68,8 @@ static void take_subscription(const PGresult *result, int row, struct store_subs
 	};
 }
 
-static PGresult *query(struct meow_store *store, const char *sql, int count, const char *const *values,
-	struct meow_error *err)
+static PGresult *query(
+	struct meow_store *store, const char *sql, int count, const char *const *values, struct meow_error *err)
 {
 	if (!pg_reconnect(store, err))
 		return NULL;
@@ -120,8 +127,8 @@ bool store_subscription_resume(struct meow_store *store, const char *name, struc
 		return false;
 	bool known = list.count > 0;
 	const char *state = known ? list.items[0].checkpoint.state : NULL;
-	error_set(err, MEOW_INVALID, "%s has not stopped (it is %s): there is nothing to resume", name,
-		state ? state : "new");
+	error_set(
+		err, MEOW_INVALID, "%s has not stopped (it is %s): there is nothing to resume", name, state ? state : "new");
 	store_subscriptions_free(&list);
 	return known ? false : missing(name, err);
 }
@@ -150,6 +157,6 @@ bool store_subscription_skip(struct meow_store *store, const char *name, int64_t
 		return missing(name, err);
 	if (!stopped_at)
 		return error_set(err, MEOW_INVALID, "%s has not stopped at an event: there is nothing to skip", name);
-	return error_set(err, MEOW_INVALID, "%s has stopped at position %" PRId64 ", not at %" PRId64, name, stopped_at,
-		position);
+	return error_set(
+		err, MEOW_INVALID, "%s has stopped at position %" PRId64 ", not at %" PRId64, name, stopped_at, position);
 }
