@@ -11,6 +11,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+// Messages that librdkafka has at one time. Each takes a kilobyte of its memory beside the event's own, in ten pieces, and
+// the fewer there are the better they stay in the processor's caches (3,000 took 2.4 us of CPU an event, 10,000 3.0, all
+// that a window holds 3.9). It has to be several requests of the largest size, 1 MB, for each of a few partitions.
+#define MOST_OUTSTANDING 8000
+
 static void flight_free(struct flight *flight)
 {
 	if (flight == NULL)
@@ -104,7 +109,7 @@ void kafka_produce(struct kafka *kafka)
 		!kafka->lost_messages) {
 		struct flight *flight = kafka->producing;
 		while (flight->produced < flight->batch->count)
-			if (!produce_one(kafka, flight))
+			if (kafka->outstanding >= MOST_OUTSTANDING || !produce_one(kafka, flight))
 				return;
 		kafka->producing = flight->next;
 	}
