@@ -50,6 +50,11 @@ static void on_report_timer(void *arg)
 	loop_timer_start(executor->report_timer, REPORT_US);
 }
 
+static void on_changed(void *arg)
+{
+	refresh_report(arg);
+}
+
 static void on_stopped(void *arg)
 {
 	loop_stop(((struct executor *)arg)->loop);
@@ -96,6 +101,7 @@ struct executor *executor_start(const struct route_settings *settings, const str
 		goto failed;
 	executor->env.loop = executor->loop;
 	executor->env.metrics = &executor->metrics;
+	executor->env.changed = on_changed;
 	executor->env.stopped = on_stopped;
 	executor->env.arg = executor;
 	executor->report_timer = loop_timer_create(executor->loop, on_report_timer, executor);
@@ -159,5 +165,4 @@ void executor_report(struct executor *executor, struct executor_report *ret_repo
 	pthread_mutex_lock(&executor->mutex);
 	*ret_report = executor->report;
 	pthread_mutex_unlock(&executor->mutex);
-	ret_report->state = (enum route_state)atomic_load(&executor->metrics.state);
 }

@@ -88,6 +88,14 @@ void route_destroy(struct route *route)
 	free(route);
 }
 
+void route_show_state(struct route *route, enum route_state state)
+{
+	route->state = state;
+	atomic_store(&route->env.metrics->state, (int)state);
+	if (route->env.changed)
+		route->env.changed(route->env.arg);
+}
+
 void route_set_state(struct route *route, enum route_state state)
 {
 	if (route->state != state && state == ROUTE_RUNNING) {
@@ -97,9 +105,8 @@ void route_set_state(struct route *route, enum route_state state)
 		route->say_back = route->started_once;
 		route->started_once = true;
 	}
-	route->state = state;
 	route->save_state = true;
-	atomic_store(&route->env.metrics->state, (int)state);
+	route_show_state(route, state);
 }
 
 // Not at the first sign: a sink that opens and fails again each time would fill the log, and never be backed off from.
@@ -377,7 +384,7 @@ void route_close(struct route *route)
 	drop_sink(route);
 	if (route->session)
 		drop_session(route);
-	atomic_store(&route->env.metrics->state, (int)(route->state = ROUTE_UNASSIGNED));
+	route_show_state(route, ROUTE_UNASSIGNED);
 	if (!loop_post(route->env.loop, tell_stopped, route))
 		tell_stopped(route);
 }

@@ -34,6 +34,7 @@ struct route_environment {
 	const struct config_section *sink;
 	const struct encoder *encoder;
 	struct route_metrics *metrics;
+	void (*changed)(void *arg); // another state, or another reason: route_report has news; may be NULL
 	void (*stopped)(void *arg); // after route_stop: everything is closed, the route may be destroyed
 	void *arg;
 };

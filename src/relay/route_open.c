@@ -96,8 +96,7 @@ static void pause_here(struct route *route, enum route_state state, const struct
 		LOG(state == ROUTE_PAUSED ? LOG_INFO : LOG_ERROR,
 			state == ROUTE_PAUSED ? "route is paused" : "route stays stopped",
 			LOG_TEXT("route", route->settings.name), LOG_TEXT("err", route->err.text));
-		route->state = state;
-		atomic_store(&route->env.metrics->state, (int)state);
+		route_show_state(route, state);
 	}
 	loop_timer_start(route->timer, 1000 * MS);
 }

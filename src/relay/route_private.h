@@ -121,7 +121,8 @@ void route_fail(struct route *route, const struct meow_error *err, bool from_sto
 // It must not go on without a person: state FAILED. The text of err is completed with `advice`.
 void route_halt(struct route *route, const struct meow_error *err, int64_t position, bool keep_stop);
 
-void route_set_state(struct route *route, enum route_state state);
+void route_set_state(struct route *route, enum route_state state);  // and saves it with the next checkpoint
+void route_show_state(struct route *route, enum route_state state); // as it stands in the row already
 void route_save(struct route *route);  // now, unless one is under way
 void route_touch(struct route *route); // soon
 void route_save_later(struct route *route);

@@ -66,13 +66,11 @@ void route_watch_holder(struct route *route, const struct session_holder *oldest
 
 // The age of the oldest event that is not delivered: that of the first in flight, or, if none is, at most the time since
 // the last one was delivered or nothing was left.
-static int64_t lag_us(const struct route *route, bool caught_up)
+static int64_t lag_us(const struct route *route)
 {
 	const struct route_watch *watch = &route->watch;
 	int64_t since = watch->started_us;
 	const struct batch *oldest = window_oldest(route->window);
-	if (caught_up)
-		return 0;
 	if (oldest && oldest->events[0].time_us != MEOW_NO_TIME)
 		since = oldest->events[0].time_us;
 	else if (watch->delivered_time_us != MEOW_NO_TIME || watch->caught_up_us != MEOW_NO_TIME)
@@ -109,7 +107,7 @@ static void show_checkpoint(struct route *route)
 	atomic_store(&metrics->delivered, route->checkpoint.delivered);
 	atomic_store(&metrics->unsettled_transactions, 0);
 	atomic_store(&metrics->oldest_unsettled_us, 0);
-	atomic_store(&metrics->caught_up, atomic_load(&metrics->head) == position);
+	atomic_store(&metrics->caught_up, false);
 }
 
 void route_update_metrics(struct route *route)
@@ -122,13 +120,14 @@ void route_update_metrics(struct route *route)
 		show_follower(route);
 	else
 		show_checkpoint(route);
-	bool caught_up = atomic_load(&metrics->caught_up);
-	if (caught_up) {
+	bool nothing_waits = route->follow ? atomic_load(&metrics->caught_up)
+									   : atomic_load(&metrics->head) == route->checkpoint.position;
+	if (nothing_waits) {
 		route->watch.caught_up_us = loop_wall_us(route->env.loop);
 		route->watch.moved_us = loop_now_us(route->env.loop);
 		route->watch.standstill[0] = '\0';
 	}
-	atomic_store(&metrics->lag_seconds_us, lag_us(route, caught_up));
+	atomic_store(&metrics->lag_seconds_us, nothing_waits ? 0 : lag_us(route));
 }
 
 // --- once a second ---
