@@ -289,12 +289,9 @@ static int64_t open_descriptors(void)
 	return count - 1; // the folder itself
 }
 
-static int64_t limit_of(int resource)
+static int64_t limit_of(struct rlimit limit)
 {
-	struct rlimit limit;
-	if (getrlimit(resource, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY || limit.rlim_cur > INT64_MAX)
-		return -1;
-	return (int64_t)limit.rlim_cur;
+	return limit.rlim_cur == RLIM_INFINITY || limit.rlim_cur > INT64_MAX ? -1 : (int64_t)limit.rlim_cur;
 }
 
 static void write_process(const struct writer *writer)
@@ -311,15 +308,18 @@ static void write_process(const struct writer *writer)
 		fclose(file);
 	}
 	int64_t page = sysconf(_SC_PAGESIZE);
+	struct rlimit files = {RLIM_INFINITY, 0}, memory = {RLIM_INFINITY, 0};
+	getrlimit(RLIMIT_NOFILE, &files);
+	getrlimit(RLIMIT_AS, &memory);
 	plain(writer, "process_cpu_seconds_total", "counter", "User and system time.", cpu, UNIT_SECONDS_OF_US);
 	plain(writer, "process_resident_memory_bytes", "gauge", "Resident memory.", resident_pages * page, UNIT_ONE);
 	plain(writer, "process_virtual_memory_bytes", "gauge", "Virtual memory.", virtual_pages * page, UNIT_ONE);
 	plain(writer, "process_start_time_seconds", "gauge", "When the process began.", start_time_us(),
 		UNIT_SECONDS_OF_US);
 	plain(writer, "process_open_fds", "gauge", "Open file descriptors.", open_descriptors(), UNIT_ONE);
-	plain(writer, "process_max_fds", "gauge", "How many there may be.", limit_of(RLIMIT_NOFILE), UNIT_ONE);
+	plain(writer, "process_max_fds", "gauge", "How many there may be.", limit_of(files), UNIT_ONE);
 	plain(writer, "process_virtual_memory_max_bytes", "gauge", "How much virtual memory there may be, -1 for any.",
-		limit_of(RLIMIT_AS), UNIT_ONE);
+		limit_of(memory), UNIT_ONE);
 }
 
 void metrics_write(const struct metrics_route *routes, size_t count, bool openmetrics, struct buffer *out)
