@@ -69,9 +69,10 @@ struct sim_sink_settings {
 	unsigned fail_percent; // of what it does
 	int64_t poison;        // it will never take this position; 0 none
 	bool poison_late;      // and says so only when it gets it
+	bool silent;           // takes batches and never answers
 };
 void sim_sink_reset(struct loop *loop, const struct sim_sink_settings *settings);
-void sim_sink_calm(void);
+void sim_sink_calm(void); // no more faults, and no more silence
 void sim_sink_free(void);
 extern const struct connector_impl sim_sink_connector;
 bool sim_sink_wants(const struct meow_event *event); // by the filter of this run

@@ -47,6 +47,8 @@ struct sim_connector {
 	bool over, scheduled, destroyed, held;
 };
 
+static void work(void *arg);
+
 void sim_sink_reset(struct loop *loop, const struct sim_sink_settings *settings)
 {
 	sim_sink_free();
@@ -58,6 +60,11 @@ void sim_sink_reset(struct loop *loop, const struct sim_sink_settings *settings)
 void sim_sink_calm(void)
 {
 	sink.settings.fail_percent = 0;
+	sink.settings.silent = false;
+	if (sink.open && !sink.open->scheduled) { // what it kept to itself is answered now
+		sink.open->scheduled = true;
+		sim_after(sink.loop, 0, work, sink.open);
+	}
 }
 
 void sim_sink_free(void)
@@ -107,8 +114,6 @@ int64_t sim_sink_delivered(void)
 }
 
 // --- what befalls it ---
-
-static void work(void *arg);
 
 void sim_sink_forget(void)
 {
@@ -206,7 +211,7 @@ static void refuse(struct sim_connector *connector, int64_t position)
 
 static void schedule(struct sim_connector *connector)
 {
-	if (connector->scheduled || connector->over || connector->first == connector->count)
+	if (sink.settings.silent || connector->scheduled || connector->over || connector->first == connector->count)
 		return;
 	connector->scheduled = true;
 	sim_after(sink.loop, sim_between(30, 3000) / sink.settings.partitions, work, connector);
@@ -287,7 +292,8 @@ static void work(void *arg)
 		return;
 	if (connector->upheavals != sink.upheavals)
 		fail(connector, "it is not what it was");
-	else if (sim_chance(40) || !work_on_part(connector, (int)sim_between(0, sink.settings.partitions - 1)))
+	else if (connector->first < connector->count &&
+		(sim_chance(40) || !work_on_part(connector, (int)sim_between(0, sink.settings.partitions - 1))))
 		answer_one(connector);
 	if (connector->destroyed)
 		free(connector);

@@ -361,6 +361,15 @@ static void live(struct world *world)
 	check_all_there(world);
 }
 
+static void finish(struct world *world)
+{
+	sim_run_until(world->loop, INT64_MAX - 1);
+	sim_store_destroy(world->store);
+	sim_sink_free();
+	loop_destroy(world->loop);
+	free(world->metrics);
+}
+
 static void run_seed(uint64_t seed)
 {
 	struct world world = {0};
@@ -372,11 +381,42 @@ static void run_seed(uint64_t seed)
 	world.source = sim_store_source(world.store);
 	world.metrics = calloc(1, sizeof(*world.metrics));
 	live(&world);
-	sim_run_until(world.loop, INT64_MAX - 1);
-	sim_store_destroy(world.store);
-	sim_sink_free();
-	loop_destroy(world.loop);
-	free(world.metrics);
+	finish(&world);
+}
+
+// A route that runs, has work and does not move says so and why; and no more once it moves again.
+static void check_standstill(void)
+{
+	struct world world = {.sink = {.remembers = true, .partitions = 1, .silent = true},
+		.settings = {.writers = 2, .until_us = 500000},
+		.route_settings = {.name = "sim", .window_bytes = 100000, .batch_rows = 100, .backoff_least_ms = 10,
+			.backoff_most_ms = 500, .drain_ms = 3000, .checkpoint_ms = 100}};
+	struct route_report report;
+	sim_seed(0);
+	filtered = false;
+	world.loop = sim_loop_create();
+	sim_sink_reset(world.loop, &world.sink);
+	world.store = sim_store_create(world.loop, &world.settings);
+	world.source = sim_store_source(world.store);
+	world.metrics = calloc(1, sizeof(*world.metrics));
+	start(&world);
+	sim_run_until(world.loop, 25000000);
+	route_report(world.route, &report);
+	if (report.stands_still || report.reason)
+		sim_violation("25 s without an answer are no standstill yet: %s", report.reason);
+	sim_run_until(world.loop, 40000000);
+	route_report(world.route, &report);
+	if (!report.stands_still || !report.reason || !strstr(report.reason, "acknowledged nothing"))
+		sim_violation("a sink that does not answer does not show");
+	if (atomic_load(&world.metrics->lag_seconds_us) < 38000000 || atomic_load(&world.metrics->eta_us) != METRICS_NEVER)
+		sim_violation("the lag does not grow while the sink is silent");
+	sim_sink_calm();
+	sim_run_until(world.loop, 45000000);
+	route_report(world.route, &report);
+	if (report.stands_still || report.reason || atomic_load(&world.metrics->lag_seconds_us) != 0)
+		sim_violation("what moves again is still said to stand: %s", report.reason);
+	stop(&world);
+	finish(&world);
 }
 
 static void say_seen(void)
@@ -401,6 +441,7 @@ int main(int argc, char **argv)
 	}
 	if (count > 1)
 		log_setup((enum log_level)(LOG_ERROR + 1), LOG_LOGFMT); // one seed alone is told in full
+	check_standstill();
 	for (uint64_t seed = first; seed < first + count; seed++)
 		run_seed(seed);
 	say_seen();
