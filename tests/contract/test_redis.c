@@ -918,7 +918,7 @@ static void test_two_routes_may_not_share_a_stream(void **state)
 
 int main(void)
 {
-	server = server_start("redis", "appendonly=yes", "proto-max-bulk-len=1mb", NULL);
+	server = server_start("redis", "appendonly=yes", "appendfsync=always", "proto-max-bulk-len=1mb", NULL);
 	const struct CMUnitTest cases[] = {
 #define CASE(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 		CASE(test_out_of_memory_in_the_middle_of_a_batch_applies_nothing),
