@@ -37,7 +37,17 @@ def lines_about(world, text):
     return sum(text in line for line in world.relay.log().splitlines())
 
 
+# What docs/operations.md says that the relay's role needs.
+RIGHTS = """CREATE ROLE relay LOGIN;
+GRANT SELECT ON es_events, es_aggregates, meowmx_meta TO relay;
+GRANT SELECT ON SEQUENCE es_events_id_seq TO relay;
+GRANT SELECT, INSERT, UPDATE ON meowmx_checkpoints TO relay;
+GRANT USAGE, UPDATE ON SEQUENCE meowmx_doze TO relay"""
+
+
 def down_at_start(world):
+    world.sql(RIGHTS)
+    world.configure(world.postgres.url.replace("postgres@", "relay@"))
     world.storm(2)
     world.calm()
     for server in servers(world):
@@ -79,8 +89,7 @@ def away_in_the_middle(world):
 
 
 def through_a_pooler(world):
-    pooler = Server("pgbouncer", "target=" + world.postgres.url, "pool_mode=transaction", "default_pool_size=10",
-                    "ignore_startup_parameters=extra_float_digits,options")
+    pooler = Server("pgbouncer", "target=" + world.postgres.url, "pool_mode=transaction", "default_pool_size=10")
     world.configure(pooler.url)
     world.storm(6)
     world.relay.start()

@@ -110,6 +110,9 @@ class World:
                               text=True)
         return done.stdout
 
+    def sql(self, text):
+        subprocess.run(["psql", "-qX", "-v", "ON_ERROR_STOP=1", self.postgres.url, "-c", text], check=True)
+
     def configure(self, store_url):
         with open(self.config, "w", encoding="utf-8") as out:
             out.write("store: {url: '%s'}\nhttp: {listen: '127.0.0.1:%d'}\n" % (store_url, self.port))
