@@ -15,6 +15,8 @@
 #include <unistd.h>
 
 #define MS INT64_C(1000)
+#define PROGRESS_EVENTS 10000
+#define PROGRESS_SECONDS 3
 
 struct relay {
 	const struct config *config;
@@ -28,6 +30,8 @@ struct relay {
 	int64_t shutdown_ms;
 	bool stopping;
 	bool told_all_stopped;
+	bool on_terminal;
+	unsigned seconds;
 };
 
 // glibc raises its threshold for mmap with each large block that is freed, and then keeps such blocks: a fixed one
@@ -87,6 +91,19 @@ static void on_ended(void *arg)
 		loop_stop(relay->loop);
 }
 
+// On a terminal: how a route that is far behind gets on.
+static void show_progress(struct executor *executor)
+{
+	const struct route_metrics *values = executor_metrics(executor);
+	int64_t left = atomic_load(&values->head) - atomic_load(&values->position), eta_us = atomic_load(&values->eta_us);
+	if (left < PROGRESS_EVENTS || eta_us <= 0 || eta_us == METRICS_NEVER)
+		return;
+	LOG(LOG_INFO, "catching up", LOG_TEXT("route", executor_route(executor)),
+		LOG_NUMBER("position", atomic_load(&values->position)), LOG_NUMBER("left", left),
+		LOG_NUMBER("per_second", (int64_t)((double)left * 1e6 / (double)eta_us)),
+		LOG_NUMBER("seconds_left", eta_us / 1000000));
+}
+
 static void on_timer(void *arg)
 {
 	struct relay *relay = arg;
@@ -102,8 +119,12 @@ static void on_timer(void *arg)
 	}
 	bool all = stopped == relay->endpoint.count;
 	if (all && !relay->told_all_stopped)
-		LOG_LINE(LOG_ERROR, "all routes have stopped; the relay stays up and waits for `meowmx subscription resume` or `skip`");
+		LOG_LINE(LOG_ERROR,
+			"all routes have stopped; the relay stays up and waits for `meowmx subscription resume` or `skip`");
 	relay->told_all_stopped = all;
+	if (relay->on_terminal && ++relay->seconds % PROGRESS_SECONDS == 0)
+		for (size_t i = 0; i < relay->endpoint.count; i++)
+			show_progress(relay->endpoint.executors[i]);
 	loop_timer_start(relay->timer, 1000 * MS);
 }
 
@@ -254,8 +275,8 @@ static void finish(struct relay *relay, const char ***categories)
 	loop_destroy(relay->loop);
 }
 
-int relay_run(const struct config *config, const struct connector_impl *const *connectors, size_t count,
-	const char *store_url)
+int relay_run(
+	const struct config *config, const struct connector_impl *const *connectors, size_t count, const char *store_url)
 {
 	struct meow_error err;
 	struct relay relay = {.config = config, .shutdown_ms = config_number(config_relay(config), "shutdown_timeout")};
@@ -267,6 +288,7 @@ int relay_run(const struct config *config, const struct connector_impl *const *c
 	const char ***categories = calloc(routes, sizeof(*categories));
 	if (!categories)
 		return error_exit_status(MEOW_UNAVAILABLE);
+	relay.on_terminal = isatty(STDERR_FILENO);
 	set_up_memory();
 	signal(SIGPIPE, SIG_IGN);
 	int status = 0;

@@ -70,6 +70,13 @@ static void die(struct pg_session *session, const struct meow_error *err)
 	loop_timer_start(session->timer, 0); // the callbacks come from there
 }
 
+void session_out_of_memory(struct pg_session *session)
+{
+	struct meow_error err;
+	error_no_memory(&err);
+	die(session, &err);
+}
+
 static void die_of_connection(struct pg_session *session)
 {
 	struct meow_error err;
@@ -184,9 +191,7 @@ static void connected(struct pg_session *session)
 	loop_io_destroy(session->io);
 	session->io = loop_io_create(session->loop, PQsocket(session->conn), on_socket, session);
 	if (!session->io || PQsetnonblocking(session->conn, 1) != 0) {
-		struct meow_error err;
-		error_no_memory(&err);
-		die(session, &err);
+		session_out_of_memory(session);
 		return;
 	}
 	pump(session);
@@ -205,9 +210,7 @@ static void on_connecting(void *arg, bool readable, bool writable)
 	} else if (status == PGRES_POLLING_FAILED) {
 		die_of_connection(session);
 	} else if (!watch_connecting(session, status)) {
-		struct meow_error err;
-		error_no_memory(&err);
-		die(session, &err);
+		session_out_of_memory(session);
 	}
 }
 
@@ -261,11 +264,10 @@ bool session_send(struct pg_session *session, int statement, const struct pg_par
 		session->preparing = statement + 1;
 		return PQsendPrepare(session->conn, statements[statement].name, statements[statement].sql, 0, NULL) == 1;
 	}
-	int sent = session->info.pooled
-		? PQsendQueryParams(session->conn, statements[statement].sql, params->count, NULL, params->values,
-			  params->lengths, params->formats, 1)
-		: PQsendQueryPrepared(session->conn, statements[statement].name, params->count, params->values,
-			  params->lengths, params->formats, 1);
+	int sent = session->info.pooled ? PQsendQueryParams(session->conn, statements[statement].sql, params->count, NULL,
+										  params->values, params->lengths, params->formats, 1)
+									: PQsendQueryPrepared(session->conn, statements[statement].name, params->count,
+										  params->values, params->lengths, params->formats, 1);
 	return sent == 1 && (!single || PQsetSingleRowMode(session->conn) == 1);
 }
 

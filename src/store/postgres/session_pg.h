@@ -23,6 +23,8 @@ struct request {
 	enum request_kind kind;
 	int step;
 	struct request *next;
+	bool pooled; // one of the session's own
+	bool used;
 	union {
 		session_open_fn *open;
 		session_rows_fn *rows;
@@ -34,13 +36,13 @@ struct request {
 	} fn;
 	void *arg;
 	bool forgotten; // nobody waits for the answer any more
-	bool failed; // the statement under way failed: err says how
+	bool failed;    // the statement under way failed: err says how
 	struct meow_error err;
-	PGresult *result; // of a statement that returns at most a few rows
+	PGresult *result;         // of a statement that returns at most a few rows
 	struct session_read read; // REQUEST_READ
 	struct session_rows rows;
-	bool full; // a limit was reached: the rest of the rows is dropped
-	int64_t number; // the position to find, the candidate of a look
+	bool full;                    // a limit was reached: the rest of the rows is dropped
+	int64_t number;               // the position to find, the candidate of a look
 	struct checkpoint checkpoint; // REQUEST_LOAD and REQUEST_SAVE; its texts point into memory
 	struct buffer memory;
 };
@@ -59,6 +61,10 @@ enum {
 	SQL_COUNT,
 };
 
+// So many requests are there without asking for memory. Nobody has more of them under way; should it happen where
+// there is no memory either, the session ends, and with it all that were under way.
+#define REQUEST_POOL 8
+
 struct pg_session {
 	struct session session;
 	struct loop *loop;
@@ -68,6 +74,7 @@ struct pg_session {
 	struct loop_io *io;
 	int fd;
 	struct loop_timer *timer; // the connection's time-out; once dead: answers what waits
+	struct request pool[REQUEST_POOL];
 	struct request *first, **end;
 	bool connected;
 	bool sent;      // the first request's statement is under way
@@ -96,14 +103,16 @@ void request_answer(struct pg_session *session, struct request *request, const s
 void request_free(struct request *request);
 
 // Sends one of the statements above. single: row by row.
-MEOW_MUST_USE bool session_send(
-	struct pg_session *session, int statement, const struct pg_params *params, bool single);
+MEOW_MUST_USE bool session_send(struct pg_session *session, int statement, const struct pg_params *params, bool single);
 
 extern const struct session_impl pg_session_impl;
 void pg_session_destroy(struct session *base);
 void pg_session_forget(struct session *base, void *arg);
 void pg_session_on_notify(struct session *base, loop_fn *fn, void *arg);
 
-void session_enqueue(struct pg_session *session, struct request *request); // takes; NULL: no memory
+// Ends the session for want of memory: every request fails.
+void session_out_of_memory(struct pg_session *session);
+
+void session_enqueue(struct pg_session *session, struct request *request); // takes
 
 #endif

@@ -192,7 +192,8 @@ static void answer_load(struct request *request)
 {
 	const PGresult *result = request->result;
 	struct checkpoint loaded = {.subscription = request->checkpoint.subscription,
-		.layout = request->checkpoint.layout, .partition = request->checkpoint.partition};
+		.layout = request->checkpoint.layout,
+		.partition = request->checkpoint.partition};
 	if (PQntuples(result) == 1) {
 		loaded.delivered = pg_signed64(result, 0, 0);
 		loaded.fingerprint = text_or_null(result, 1);
@@ -316,68 +317,99 @@ void request_free(struct request *request)
 	PQclear(request->result);
 	batch_destroy(request->rows.batch);
 	buffer_finish(&request->memory);
-	free(request);
+	if (request->pooled)
+		request->used = false;
+	else
+		free(request);
 }
 
 // --- the calls of session.h ---
 
-// Without memory for a request there is no answer to give it: the process could not go on without it anyway.
-static struct request *new_request(enum request_kind kind, void *arg)
+static struct request *new_request(struct session *base, enum request_kind kind, void *arg)
 {
-	struct request *request = calloc(1, sizeof(*request));
-	if (!request)
-		abort();
-	request->kind = kind;
-	request->arg = arg;
+	struct pg_session *session = (struct pg_session *)base;
+	struct request *request = NULL;
+	for (size_t i = 0; i < REQUEST_POOL && !request; i++)
+		if (!session->pool[i].used)
+			request = &session->pool[i];
+	bool pooled = request != NULL;
+	if (!pooled && !(request = malloc(sizeof(*request))))
+		return NULL;
+	*request = (struct request){.kind = kind, .arg = arg, .pooled = pooled, .used = true};
 	buffer_init(&request->memory);
 	return request;
 }
 
 static void call_open(struct session *session, session_open_fn *fn, void *arg)
 {
-	struct request *request = new_request(REQUEST_OPEN, arg);
+	struct request *request = new_request(session, REQUEST_OPEN, arg);
+	if (!request) {
+		session_out_of_memory((struct pg_session *)session);
+		return;
+	}
 	request->fn.open = fn;
 	session_enqueue((struct pg_session *)session, request);
 }
 
 static void call_read(struct session *session, const struct session_read *read, session_rows_fn *fn, void *arg)
 {
-	struct request *request = new_request(REQUEST_READ, arg);
+	struct request *request = new_request(session, REQUEST_READ, arg);
+	if (!request) {
+		session_out_of_memory((struct pg_session *)session);
+		return;
+	}
 	request->fn.rows = fn;
 	request->read = *read;
 	if (read->categories)
 		pg_put_array(&request->memory, read->categories, read->category_count);
 	request->rows = (struct session_rows){
 		.batch = batch_create(), .contiguous_to = read->after, .last = read->after, .complete = true};
-	if (!request->rows.batch || !buffer_ok(&request->memory, NULL))
-		abort();
+	bool ok = request->rows.batch && buffer_ok(&request->memory, NULL);
+	if (!ok)
+		session_out_of_memory((struct pg_session *)session); // which answers this one, too
 	session_enqueue((struct pg_session *)session, request);
 }
 
 static void call_head(struct session *session, session_head_fn *fn, void *arg)
 {
-	struct request *request = new_request(REQUEST_HEAD, arg);
+	struct request *request = new_request(session, REQUEST_HEAD, arg);
+	if (!request) {
+		session_out_of_memory((struct pg_session *)session);
+		return;
+	}
 	request->fn.head = fn;
 	session_enqueue((struct pg_session *)session, request);
 }
 
 static void call_look(struct session *session, session_look_fn *fn, void *arg)
 {
-	struct request *request = new_request(REQUEST_LOOK, arg);
+	struct request *request = new_request(session, REQUEST_LOOK, arg);
+	if (!request) {
+		session_out_of_memory((struct pg_session *)session);
+		return;
+	}
 	request->fn.look = fn;
 	session_enqueue((struct pg_session *)session, request);
 }
 
 static void call_doze(struct session *session, session_done_fn *fn, void *arg)
 {
-	struct request *request = new_request(REQUEST_DOZE, arg);
+	struct request *request = new_request(session, REQUEST_DOZE, arg);
+	if (!request) {
+		session_out_of_memory((struct pg_session *)session);
+		return;
+	}
 	request->fn.done = fn;
 	session_enqueue((struct pg_session *)session, request);
 }
 
 static void call_find(struct session *session, int64_t position, session_event_fn *fn, void *arg)
 {
-	struct request *request = new_request(REQUEST_FIND, arg);
+	struct request *request = new_request(session, REQUEST_FIND, arg);
+	if (!request) {
+		session_out_of_memory((struct pg_session *)session);
+		return;
+	}
 	request->fn.event = fn;
 	request->number = position;
 	session_enqueue((struct pg_session *)session, request);
@@ -398,35 +430,46 @@ static size_t kept_size(const char *text)
 	return text ? strlen(text) + 1 : 0;
 }
 
-static void keep_checkpoint(struct request *request, const struct checkpoint *from)
+static bool keep_checkpoint(struct request *request, const struct checkpoint *from)
 {
 	size_t size = kept_size(from->subscription) + kept_size(from->fingerprint) + kept_size(from->state) +
-		kept_size(from->reason) + kept_size(from->error_class);
+				  kept_size(from->reason) + kept_size(from->error_class);
 	if (!buffer_room(&request->memory, size + 1))
-		abort();
+		return false;
 	request->checkpoint = *from;
 	request->checkpoint.subscription = keep(request, from->subscription);
 	request->checkpoint.fingerprint = keep(request, from->fingerprint);
 	request->checkpoint.state = keep(request, from->state);
 	request->checkpoint.reason = keep(request, from->reason);
 	request->checkpoint.error_class = keep(request, from->error_class);
+	return true;
 }
 
-static void call_load(struct session *session, const char *subscription, int layout, int partition,
-	session_checkpoint_fn *fn, void *arg)
+static void call_load(
+	struct session *session, const char *subscription, int layout, int partition, session_checkpoint_fn *fn, void *arg)
 {
-	struct request *request = new_request(REQUEST_LOAD, arg);
+	struct request *request = new_request(session, REQUEST_LOAD, arg);
+	if (!request) {
+		session_out_of_memory((struct pg_session *)session);
+		return;
+	}
 	request->fn.checkpoint = fn;
-	keep_checkpoint(request,
-		&(struct checkpoint){.subscription = subscription, .layout = layout, .partition = partition});
+	const struct checkpoint wanted = {.subscription = subscription, .layout = layout, .partition = partition};
+	if (!keep_checkpoint(request, &wanted))
+		session_out_of_memory((struct pg_session *)session);
 	session_enqueue((struct pg_session *)session, request);
 }
 
 static void call_save(struct session *session, const struct checkpoint *checkpoint, session_done_fn *fn, void *arg)
 {
-	struct request *request = new_request(REQUEST_SAVE, arg);
+	struct request *request = new_request(session, REQUEST_SAVE, arg);
+	if (!request) {
+		session_out_of_memory((struct pg_session *)session);
+		return;
+	}
 	request->fn.done = fn;
-	keep_checkpoint(request, checkpoint);
+	if (!keep_checkpoint(request, checkpoint))
+		session_out_of_memory((struct pg_session *)session);
 	session_enqueue((struct pg_session *)session, request);
 }
 
