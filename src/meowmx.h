@@ -53,9 +53,9 @@ struct meow_bytes {
 
 // One immutable fact. All pointers are borrowed from whatever handed the event out.
 struct meow_event {
-	int64_t position;       // es_events.id: its place in the store's total order
-	int64_t version;        // its place among its aggregate's events, the first is 0
-	int64_t time_us;        // microseconds since 1970-01-01 UTC, or MEOW_NO_TIME
+	int64_t position; // es_events.id: its place in the store's total order
+	int64_t version;  // its place among its aggregate's events, the first is 0
+	int64_t time_us;  // microseconds since 1970-01-01 UTC, or MEOW_NO_TIME
 	uint64_t transaction_id;
 	struct meow_bytes aggregate_type;
 	struct meow_bytes aggregate_id; // as the database prints it, CHAR(n) without its trailing blanks

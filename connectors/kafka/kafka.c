@@ -20,7 +20,7 @@
 #define LOST_LIMIT_US 5000000 // without any broker, before the relay is told
 #define OPEN_LOOK_US 10000
 #define LOST_LOOK_US 250000
-#define GRACE_US 300000       // between a fatal error and the delivery report that explains it
+#define GRACE_US 300000 // between a fatal error and the delivery report that explains it
 #define EVENTS_PER_TURN 64
 #define SMALL_BATCH_BYTES 16384
 
@@ -316,8 +316,10 @@ static void advise_small_requests(struct kafka *kafka)
 		return;
 	kafka->inspected = 0;
 	char text[MEOW_ERROR_TEXT_SIZE];
-	snprintf(text, sizeof(text), "topic %s refused a request of several messages and took them in smaller ones, which is "
-		"slower: set a smaller batch.size under client, or raise max.message.bytes of the topic", kafka->refusing_topic);
+	snprintf(text, sizeof(text),
+		"topic %s refused a request of several messages and took them in smaller ones, which is "
+		"slower: set a smaller batch.size under client, or raise max.message.bytes of the topic",
+		kafka->refusing_topic);
 	kafka_notice(kafka, text);
 }
 
@@ -433,8 +435,10 @@ static size_t kafka_admit(struct connector *connector, const struct batch *batch
 		if (topic != NULL && topic->state == TOPIC_BAD) {
 			char what[DESCRIPTION_SIZE];
 			kafka_describe(event, what, sizeof(what));
-			error_set(err, MEOW_INVALID, "%s: \"%.100s\" cannot be a topic's name: %s; give its aggregate type a name under "
-				"topics", what, topic->name, topic->fault);
+			error_set(err, MEOW_INVALID,
+				"%s: \"%.100s\" cannot be a topic's name: %s; give its aggregate type a name under "
+				"topics",
+				what, topic->name, topic->fault);
 			return i;
 		}
 		if (!kafka_fits(kafka, event, err))

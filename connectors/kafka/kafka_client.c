@@ -73,7 +73,8 @@ static void answer(struct kafka_client *client, struct ask *ask)
 	if (ask->answer.failed != RD_KAFKA_RESP_ERR_NO_ERROR)
 		return;
 	if (topic != NULL)
-		ask->answer.state = metadata->topic_cnt == 1 ? metadata->topics[0].err : RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART;
+		ask->answer.state =
+			metadata->topic_cnt == 1 ? metadata->topics[0].err : RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART;
 	rd_kafka_metadata_destroy(metadata);
 }
 

@@ -11,7 +11,8 @@ static const struct {
 		"; raise max.message.bytes of the topic, and message.max.bytes under client if it is smaller"},
 	{RD_KAFKA_RESP_ERR_RECORD_LIST_TOO_LARGE, MEOW_INVALID, "; raise segment.bytes of the topic"},
 	{RD_KAFKA_RESP_ERR_INVALID_TIMESTAMP, MEOW_INVALID,
-		"; the event's time is too far off for message.timestamp.before.max.ms or message.timestamp.after.max.ms of the topic"},
+		"; the event's time is too far off for message.timestamp.before.max.ms or message.timestamp.after.max.ms of "
+		"the topic"},
 	{RD_KAFKA_RESP_ERR_INVALID_RECORD, MEOW_INVALID, "; the topic's own settings or the broker's checks refuse it"},
 	{RD_KAFKA_RESP_ERR_POLICY_VIOLATION, MEOW_INVALID, "; a policy of the broker refuses it"},
 	{RD_KAFKA_RESP_ERR_UNSUPPORTED_FOR_MESSAGE_FORMAT, MEOW_INVALID,
@@ -26,7 +27,8 @@ static const struct {
 	{RD_KAFKA_RESP_ERR__AUTHENTICATION, MEOW_DENIED, "; see sasl.username and sasl.password under client"},
 	{RD_KAFKA_RESP_ERR_UNSUPPORTED_SASL_MECHANISM, MEOW_CONFIG, "; see sasl.mechanisms under client"},
 	{RD_KAFKA_RESP_ERR_ILLEGAL_SASL_STATE, MEOW_CONFIG, "; see security.protocol under client"},
-	{RD_KAFKA_RESP_ERR__UNSUPPORTED_FEATURE, MEOW_CONFIG, "; the broker is too old: 0.11 at least, with idempotent producers"},
+	{RD_KAFKA_RESP_ERR__UNSUPPORTED_FEATURE, MEOW_CONFIG,
+		"; the broker is too old: 0.11 at least, with idempotent producers"},
 	{RD_KAFKA_RESP_ERR__INVALID_ARG, MEOW_CONFIG, ""},
 	// About a topic to be created.
 	{RD_KAFKA_RESP_ERR_INVALID_REPLICATION_FACTOR, MEOW_CONFIG, "; see replication"},
@@ -53,6 +55,6 @@ const char *kafka_error_advice(rd_kafka_resp_err_t code)
 bool kafka_error_follows(rd_kafka_resp_err_t code)
 {
 	return code == RD_KAFKA_RESP_ERR__PURGE_QUEUE || code == RD_KAFKA_RESP_ERR__PURGE_INFLIGHT ||
-		code == RD_KAFKA_RESP_ERR__FATAL || code == RD_KAFKA_RESP_ERR__GAPLESS_GUARANTEE ||
-		code == RD_KAFKA_RESP_ERR__DESTROY;
+		   code == RD_KAFKA_RESP_ERR__FATAL || code == RD_KAFKA_RESP_ERR__GAPLESS_GUARANTEE ||
+		   code == RD_KAFKA_RESP_ERR__DESTROY;
 }

@@ -94,7 +94,8 @@ static bool produce_one(struct kafka *kafka, struct flight *flight)
 	case PUT_FULL:
 		if (kafka->outstanding == 0)
 			kafka_trouble(kafka, MEOW_CONFIG,
-				"client: queue.buffering.max.kbytes or queue.buffering.max.messages leaves no room for one event; raise it");
+				"client: queue.buffering.max.kbytes or queue.buffering.max.messages leaves no room for one event; "
+				"raise it");
 		return false; // goes on when reports come in
 	case PUT_LATER:
 	case PUT_TROUBLE:
@@ -106,7 +107,7 @@ static bool produce_one(struct kafka *kafka, struct flight *flight)
 void kafka_produce(struct kafka *kafka)
 {
 	while (kafka->producing != NULL && !kafka->over && kafka->trouble.kind == MEOW_ERROR_NONE && !kafka->inspect &&
-		!kafka->lost_messages) {
+		   !kafka->lost_messages) {
 		struct flight *flight = kafka->producing;
 		while (flight->produced < flight->batch->count)
 			if (kafka->outstanding >= MOST_OUTSTANDING || !produce_one(kafka, flight))
@@ -137,7 +138,7 @@ static void note_failure(struct kafka *kafka, const rd_kafka_message_t *message,
 	enum meow_error_kind kind = kafka_error_kind(message->err);
 	if (kind == MEOW_INVALID) {
 		size_t size = event->data.size + event->metadata.size + 2 * event->aggregate_id.size + event->type.size +
-			event->aggregate_type.size;
+					  event->aggregate_type.size;
 		kafka->refused_events++;
 		if (size > kafka->largest_refused)
 			kafka->largest_refused = size;

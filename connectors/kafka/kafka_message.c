@@ -26,7 +26,7 @@ static void put_header(struct header_writer *writer, struct meow_bytes name, str
 	if (value.data == NULL || writer->failed)
 		return;
 	writer->failed = rd_kafka_header_add(writer->headers, name.data, (ssize_t)name.size, value.data,
-		(ssize_t)value.size) != RD_KAFKA_RESP_ERR_NO_ERROR;
+						 (ssize_t)value.size) != RD_KAFKA_RESP_ERR_NO_ERROR;
 }
 
 // As buffer_put_int, but without a buffer: positions and versions are the connector's hot path.
@@ -109,8 +109,8 @@ static enum put_result not_put(
 		char what[DESCRIPTION_SIZE];
 		struct meow_error err;
 		kafka_describe(event, what, sizeof(what));
-		error_set(&err, kafka_error_kind(code), "%s: topic %s does not take it: %s%s", what, topic->name, rd_kafka_error_string(error),
-			kafka_error_advice(code));
+		error_set(&err, kafka_error_kind(code), "%s: topic %s does not take it: %s%s", what, topic->name,
+			rd_kafka_error_string(error), kafka_error_advice(code));
 		refuse(kafka, event, &err);
 	}
 	rd_kafka_error_destroy(error);
@@ -180,6 +180,8 @@ bool kafka_fits(struct kafka *kafka, const struct meow_event *event, struct meow
 		return true;
 	char what[DESCRIPTION_SIZE];
 	kafka_describe(event, what, sizeof(what));
-	return error_set(err, MEOW_INVALID, "%s has %zu bytes, more than message.max.bytes (%zu) lets through; raise it under "
-		"client, and max.message.bytes of the topic", what, size + value, kafka->most_bytes);
+	return error_set(err, MEOW_INVALID,
+		"%s has %zu bytes, more than message.max.bytes (%zu) lets through; raise it under "
+		"client, and max.message.bytes of the topic",
+		what, size + value, kafka->most_bytes);
 }

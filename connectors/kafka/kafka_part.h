@@ -26,7 +26,7 @@ struct topic {
 	enum topic_state state;
 	rd_kafka_topic_t *handle;
 	int64_t again_us;
-	bool noticed; // that it is not there
+	bool noticed;      // that it is not there
 	const char *fault; // of TOPIC_BAD
 	char *name;
 	char memory[];
@@ -45,8 +45,8 @@ struct topics {
 struct flight {
 	struct flight *next;
 	struct batch *batch;
-	size_t produced; // given to librdkafka, or acknowledged already
-	size_t left;     // of these, not acknowledged
+	size_t produced;       // given to librdkafka, or acknowledged already
+	size_t left;           // of these, not acknowledged
 	uint8_t *acknowledged; // a bit for each event
 	size_t room;           // bytes of it
 };
@@ -66,9 +66,9 @@ struct kafka {
 	size_t most_bytes;           // message.max.bytes
 
 	bool opened, over, fatal;
-	int64_t open_us;         // when it was asked to open
-	int64_t lost_us;         // since when no broker answers, 0: they do
-	bool asking;             // whether any does
+	int64_t open_us;                   // when it was asked to open
+	int64_t lost_us;                   // since when no broker answers, 0: they do
+	bool asking;                       // whether any does
 	char reason[MEOW_ERROR_TEXT_SIZE]; // the last that librdkafka said about a broker
 
 	struct topics topics;
@@ -78,8 +78,8 @@ struct kafka {
 
 	// The first thing that went wrong and was not told yet.
 	struct meow_error trouble;
-	int64_t refused; // what it is about, 0: not about one event
-	bool inspect;    // the producer is made anew in the next turn, to learn which message it is
+	int64_t refused;    // what it is about, 0: not about one event
+	bool inspect;       // the producer is made anew in the next turn, to learn which message it is
 	bool lost_messages; // librdkafka gave some up because of an error that it reports by itself
 	size_t refused_events, largest_refused;
 	bool refused_for_size;
@@ -123,10 +123,10 @@ void kafka_describe(const struct meow_event *event, char *text, size_t size);
 // --- kafka_flight.c
 
 bool kafka_flight_add(struct kafka *kafka, struct batch *batch);
-void kafka_produce(struct kafka *kafka);                                // all that may go now
-void kafka_reports(struct kafka *kafka, rd_kafka_event_t *event);       // delivery reports
-struct batch *kafka_flight_done(struct kafka *kafka);                   // the next batch that is durable, NULL: none
-void kafka_flight_rewind(struct kafka *kafka);                          // what is not acknowledged is produced again
+void kafka_produce(struct kafka *kafka);                          // all that may go now
+void kafka_reports(struct kafka *kafka, rd_kafka_event_t *event); // delivery reports
+struct batch *kafka_flight_done(struct kafka *kafka);             // the next batch that is durable, NULL: none
+void kafka_flight_rewind(struct kafka *kafka);                    // what is not acknowledged is produced again
 void kafka_flight_finish(struct kafka *kafka);
 
 #endif

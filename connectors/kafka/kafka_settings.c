@@ -9,19 +9,33 @@
 #include <string.h>
 
 const struct setting kafka_settings[] = {
-	{.name = "topic", .type = SETTING_TEXT, .required = true,
+	{.name = "topic",
+		.type = SETTING_TEXT,
+		.required = true,
 		.help = "the topic's name, a template: \"shop.{aggregate_type}\""},
-	{.name = "topics", .type = SETTING_MAP,
-		.help = "names of topics by aggregate type, in place of the template's"},
-	{.name = "create", .type = SETTING_BOOL, .initial = "true",
+	{.name = "topics", .type = SETTING_MAP, .help = "names of topics by aggregate type, in place of the template's"},
+	{.name = "create",
+		.type = SETTING_BOOL,
+		.initial = "true",
 		.help = "create topics that are missing; if false, wait until somebody does"},
-	{.name = "partitions", .type = SETTING_INTEGER, .least = 1, .most = 100000,
+	{.name = "partitions",
+		.type = SETTING_INTEGER,
+		.least = 1,
+		.most = 100000,
 		.help = "of a topic that is created; absent: the broker's default"},
-	{.name = "replication", .type = SETTING_INTEGER, .least = 1, .most = 100,
+	{.name = "replication",
+		.type = SETTING_INTEGER,
+		.least = 1,
+		.most = 100,
 		.help = "replication factor of a topic that is created; absent: the broker's default"},
-	{.name = "delivery", .type = SETTING_CHOICE, .initial = "at-least-once", .choices = "at-least-once|exactly-once",
+	{.name = "delivery",
+		.type = SETTING_CHOICE,
+		.initial = "at-least-once",
+		.choices = "at-least-once|exactly-once",
 		.help = "at-least-once: each message carries its position, so that a consumer can drop repeats"},
-	{.name = "client", .type = SETTING_MAP, .required = true,
+	{.name = "client",
+		.type = SETTING_MAP,
+		.required = true,
 		.help = "properties of librdkafka; bootstrap.servers at least"},
 	{0},
 };
@@ -79,7 +93,8 @@ const char *kafka_name_fault(struct meow_bytes name)
 		return "Kafka reserves it";
 	for (size_t i = 0; i < name.size; i++) {
 		char c = name.data[i];
-		if (!(c >= 'a' && c <= 'z') && !(c >= 'A' && c <= 'Z') && !(c >= '0' && c <= '9') && c != '.' && c != '_' && c != '-')
+		if (!(c >= 'a' && c <= 'z') && !(c >= 'A' && c <= 'Z') && !(c >= '0' && c <= '9') && c != '.' && c != '_' &&
+			c != '-')
 			return "it may only have A-Z, a-z, 0-9, \".\", \"_\" and \"-\"";
 	}
 	return NULL;
@@ -150,7 +165,7 @@ static bool check_name(const char *setting, const char *name, struct meow_error 
 {
 	const char *fault = kafka_name_fault(bytes_of(name));
 	return fault == NULL ||
-		error_set(err, MEOW_CONFIG, "%s: \"%s\" cannot be a topic's name: %s", setting, name, fault);
+		   error_set(err, MEOW_CONFIG, "%s: \"%s\" cannot be a topic's name: %s", setting, name, fault);
 }
 
 static bool check_topic(const char *text, struct meow_error *err)
@@ -162,12 +177,14 @@ static bool check_topic(const char *text, struct meow_error *err)
 	// The rest of the name may come from the events, but what is written here stands in each.
 	struct buffer name;
 	buffer_init(&name);
-	const struct meow_event event = {.aggregate_type = MEOW_BYTES("a"), .aggregate_id = MEOW_BYTES("a"), .type = MEOW_BYTES("a")};
+	const struct meow_event event = {
+		.aggregate_type = MEOW_BYTES("a"), .aggregate_id = MEOW_BYTES("a"), .type = MEOW_BYTES("a")};
 	template_put(template, &event, 0, 0, &name);
 	template_destroy(template);
 	const char *fault = name.failed ? NULL : kafka_name_fault((struct meow_bytes){name.data, name.size});
-	bool ok = buffer_ok(&name, err) && (fault == NULL ||
-		error_set(err, MEOW_CONFIG, "topic: \"%s\" cannot give topics their names: %s", text, fault));
+	bool ok =
+		buffer_ok(&name, err) &&
+		(fault == NULL || error_set(err, MEOW_CONFIG, "topic: \"%s\" cannot give topics their names: %s", text, fault));
 	buffer_finish(&name);
 	return ok;
 }
@@ -180,15 +197,16 @@ bool kafka_check(const struct config_section *settings, struct meow_error *err)
 		if (!check_name("topics", config_item(settings, "topics", i), err))
 			return false;
 	if (strcmp(config_text(settings, "delivery"), "at-least-once") != 0)
-		return error_set(err, MEOW_CONFIG, "delivery: exactly-once is not there yet: use at-least-once, and let consumers "
+		return error_set(err, MEOW_CONFIG,
+			"delivery: exactly-once is not there yet: use at-least-once, and let consumers "
 			"drop a message whose meowmx-position they have seen");
 	if (!config_bool(settings, "create") && (config_has(settings, "partitions") || config_has(settings, "replication")))
-		return error_set(err, MEOW_CONFIG,
-			"%s: has no effect with create: false; remove one of the two",
+		return error_set(err, MEOW_CONFIG, "%s: has no effect with create: false; remove one of the two",
 			config_has(settings, "partitions") ? "partitions" : "replication");
 	const char *servers = kafka_bootstrap(settings);
 	if (servers == NULL || *servers == '\0')
-		return error_set(err, MEOW_CONFIG, "client.bootstrap.servers: is missing: name a broker or more, \"HOST:PORT,HOST:PORT\"");
+		return error_set(
+			err, MEOW_CONFIG, "client.bootstrap.servers: is missing: name a broker or more, \"HOST:PORT,HOST:PORT\"");
 	rd_kafka_conf_t *conf = kafka_conf_create(settings, &(struct kafka_care){0}, err);
 	if (conf != NULL)
 		rd_kafka_conf_destroy(conf);

@@ -10,8 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SOON_US 50000      // a topic that was just created shows a little later
-#define WAIT_US 1000000    // somebody else is to create it
+#define SOON_US 50000   // a topic that was just created shows a little later
+#define WAIT_US 1000000 // somebody else is to create it
 #define CREATE_TIMEOUT_MS 30000
 
 bool kafka_topics_init(struct kafka *kafka, struct meow_error *err)
@@ -58,8 +58,8 @@ static bool same(bool counts, struct meow_bytes known, struct meow_bytes given)
 static bool leads_to(const struct topics *topics, const struct topic *topic, const struct meow_event *event)
 {
 	return same(topics->by_aggregate_type, topic->aggregate_type, event->aggregate_type) &&
-		same(topics->by_aggregate_id, topic->aggregate_id, event->aggregate_id) &&
-		same(topics->by_type, topic->type, event->type);
+		   same(topics->by_aggregate_id, topic->aggregate_id, event->aggregate_id) &&
+		   same(topics->by_type, topic->type, event->type);
 }
 
 static size_t bucket_of(const struct topics *topics, const struct meow_event *event)
@@ -198,14 +198,14 @@ static void create(struct kafka *kafka, struct topic *topic)
 {
 	char text[MEOW_ERROR_TEXT_SIZE];
 	rd_kafka_t *handle = kafka_client_handle(kafka->client);
-	rd_kafka_NewTopic_t *new_topic = rd_kafka_NewTopic_new(topic->name, number_or(kafka, "partitions", -1),
-		number_or(kafka, "replication", -1), text, sizeof(text));
+	rd_kafka_NewTopic_t *new_topic = rd_kafka_NewTopic_new(
+		topic->name, number_or(kafka, "partitions", -1), number_or(kafka, "replication", -1), text, sizeof(text));
 	rd_kafka_AdminOptions_t *options = rd_kafka_AdminOptions_new(handle, RD_KAFKA_ADMIN_OP_CREATETOPICS);
 	if (new_topic == NULL || options == NULL) {
 		kafka_trouble(kafka, MEOW_UNAVAILABLE, "topic %s cannot be created: %s", topic->name,
 			new_topic == NULL ? text : "out of memory");
 	} else if (rd_kafka_AdminOptions_set_request_timeout(options, CREATE_TIMEOUT_MS, text, sizeof(text)) !=
-		RD_KAFKA_RESP_ERR_NO_ERROR) {
+			   RD_KAFKA_RESP_ERR_NO_ERROR) {
 		kafka_trouble(kafka, MEOW_BUG, "topic %s cannot be created: %s", topic->name, text);
 	} else {
 		topic->state = TOPIC_CREATING;
@@ -255,7 +255,8 @@ static void creation_failed(struct kafka *kafka, struct topic *topic, rd_kafka_r
 	// A policy or a name that no topic can have is no fault of the event.
 	if (kind == MEOW_INVALID)
 		kind = MEOW_CONFIG;
-	const char *advice = failed == RD_KAFKA_RESP_ERR_POLICY_VIOLATION ? "; create it by hand" : kafka_error_advice(failed);
+	const char *advice =
+		failed == RD_KAFKA_RESP_ERR_POLICY_VIOLATION ? "; create it by hand" : kafka_error_advice(failed);
 	kafka_trouble(kafka, kind, "topic %s does not exist and could not be created: %s%s", topic->name, text, advice);
 }
 

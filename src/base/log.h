@@ -25,8 +25,8 @@ void log_write(enum log_level level, const char *message, const struct log_field
 // A line without fields.
 #define LOG_LINE(level, message) log_write((level), (message), NULL, 0)
 
-#define LOG(level, message, ...) \
-	log_write((level), (message), (const struct log_field[]){__VA_ARGS__}, \
+#define LOG(level, message, ...)                                                                                       \
+	log_write((level), (message), (const struct log_field[]){__VA_ARGS__},                                             \
 		sizeof((const struct log_field[]){__VA_ARGS__}) / sizeof(struct log_field))
 
 #endif

@@ -38,9 +38,9 @@ int command_misused(const struct invocation *invocation, const char *format, ...
 	vsnprintf(text, sizeof(text), format, args);
 	va_end(args);
 	const struct command *parent = invocation->parent;
-	cli_say("meowmx %s%s%s: %s (see: meowmx help %s%s%s)", parent == NULL ? "" : parent->name, parent == NULL ? "" : " ",
-		invocation->command->name, text, parent == NULL ? "" : parent->name, parent == NULL ? "" : " ",
-		invocation->command->name);
+	cli_say("meowmx %s%s%s: %s (see: meowmx help %s%s%s)", parent == NULL ? "" : parent->name,
+		parent == NULL ? "" : " ", invocation->command->name, text, parent == NULL ? "" : parent->name,
+		parent == NULL ? "" : " ", invocation->command->name);
 	return EXIT_USAGE;
 }
 
@@ -185,13 +185,14 @@ bool command_parse(int argc, char **argv, const char **words, struct invocation 
 	if (invocation.word_count < command->least_words)
 		return command_misused(&invocation, "arguments are missing: %s", command->usages[0]) == 0;
 	if (invocation.word_count > command->most_words)
-		return command_misused(&invocation, "\"%s\" is one argument too many", invocation.words[command->most_words]) == 0;
+		return command_misused(&invocation, "\"%s\" is one argument too many", invocation.words[command->most_words]) ==
+			   0;
 	*ret = invocation;
 	return true;
 }
 
-bool command_number(const struct invocation *invocation, enum option_id id, const char *name, int64_t least, int64_t most,
-	int64_t initial, int64_t *ret_number)
+bool command_number(const struct invocation *invocation, enum option_id id, const char *name, int64_t least,
+	int64_t most, int64_t initial, int64_t *ret_number)
 {
 	*ret_number = initial;
 	const char *text = invocation->options[id];
@@ -199,6 +200,6 @@ bool command_number(const struct invocation *invocation, enum option_id id, cons
 		return true;
 	if (text_to_int64(bytes_of(text), ret_number) && *ret_number >= least && *ret_number <= most)
 		return true;
-	return command_misused(invocation, "--%s must be a whole number from %lld on, not \"%s\"", name, (long long)least,
-		text) == 0;
+	return command_misused(
+			   invocation, "--%s must be a whole number from %lld on, not \"%s\"", name, (long long)least, text) == 0;
 }

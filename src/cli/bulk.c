@@ -21,8 +21,8 @@ struct bulk {
 	struct pending pending;
 	struct progress progress;
 	size_t batch_lines;
-	uint64_t committed;   // the last line that is
-	uint64_t uncertain;   // the last line of a transaction whose outcome is unknown, 0 for none
+	uint64_t committed; // the last line that is
+	uint64_t uncertain; // the last line of a transaction whose outcome is unknown, 0 for none
 	uint64_t appended, skipped, count;
 	bool unversioned; // among what is committed
 };
@@ -73,7 +73,8 @@ static bool read_and_commit(struct bulk *bulk, struct meow_error *err)
 			return commit(bulk, err);
 		if (!pending_add(&bulk->pending, text, bulk->lines.number, true, err))
 			return false;
-		if ((bulk->pending.count >= bulk->batch_lines || pending_bytes(&bulk->pending) >= BATCH_BYTES) && !commit(bulk, err))
+		if ((bulk->pending.count >= bulk->batch_lines || pending_bytes(&bulk->pending) >= BATCH_BYTES) &&
+			!commit(bulk, err))
 			return false;
 	}
 }
@@ -87,12 +88,15 @@ static void say_where_it_stopped(const struct bulk *bulk)
 	if (bulk->committed == 0)
 		cli_say("meowmx append: %s", bulk->uncertain > 0 ? "no other line is committed" : "nothing was committed");
 	else if (bulk->unversioned)
-		cli_say("meowmx append: committed up to line %llu; go on with line %llu (some lines have no version, so what is "
-			"there already would not be skipped)", (unsigned long long)bulk->committed,
-			(unsigned long long)bulk->committed + 1);
+		cli_say(
+			"meowmx append: committed up to line %llu; go on with line %llu (some lines have no version, so what is "
+			"there already would not be skipped)",
+			(unsigned long long)bulk->committed, (unsigned long long)bulk->committed + 1);
 	else
-		cli_say("meowmx append: committed up to line %llu; start again with the same input to go on: events that are there "
-			"already are skipped", (unsigned long long)bulk->committed);
+		cli_say(
+			"meowmx append: committed up to line %llu; start again with the same input to go on: events that are there "
+			"already are skipped",
+			(unsigned long long)bulk->committed);
 }
 
 static int print_result(const struct invocation *invocation, const struct bulk *bulk)

@@ -82,8 +82,8 @@ static void report_line(void *arg, const char *line)
 // The flags of this call that are settings.
 static size_t list_overrides(const struct invocation *invocation, struct config_override overrides[3])
 {
-	static const struct config_override flags[] = {{"store.url", NULL, "--store"}, {"log.level", NULL, "--log-level"},
-		{"log.format", NULL, "--log-format"}};
+	static const struct config_override flags[] = {
+		{"store.url", NULL, "--store"}, {"log.level", NULL, "--log-level"}, {"log.format", NULL, "--log-format"}};
 	static const enum option_id ids[] = {OPTION_STORE, OPTION_LOG_LEVEL, OPTION_LOG_FORMAT};
 	size_t count = 0;
 	for (size_t i = 0; i < 3; i++) {
@@ -98,8 +98,10 @@ static size_t list_overrides(const struct invocation *invocation, struct config_
 struct config *cli_load_config(const struct invocation *invocation, int *ret_status)
 {
 	struct config_override overrides[3];
-	struct config_request request = {.file = invocation->options[OPTION_CONFIG], .overrides = overrides,
-		.override_count = list_overrides(invocation, overrides), .connectors = cli_config_connectors(),
+	struct config_request request = {.file = invocation->options[OPTION_CONFIG],
+		.overrides = overrides,
+		.override_count = list_overrides(invocation, overrides),
+		.connectors = cli_config_connectors(),
 		.connector_count = CLI_CONNECTORS};
 	struct meow_error err;
 	struct config *config = config_load(&request, report_line, NULL, &err);
@@ -127,7 +129,8 @@ char *cli_config_store_url(const struct config *config, struct meow_error *err)
 {
 	const char *url = config_text(config_store(config), "url");
 	if (url == NULL && !libpq_names_a_store()) {
-		error_set(err, MEOW_CONFIG, "no store is named: give --store postgresql://USER@HOST:PORT/DATABASE, MEOWMX_STORE_URL, "
+		error_set(err, MEOW_CONFIG,
+			"no store is named: give --store postgresql://USER@HOST:PORT/DATABASE, MEOWMX_STORE_URL, "
 			"store.url in a configuration file, or libpq's PG* variables");
 		return NULL;
 	}
@@ -141,10 +144,14 @@ char *cli_store_url(const struct invocation *invocation, struct meow_error *err)
 {
 	struct config_override overrides[3];
 	// A file that was not asked for cannot change what flag or environment say, so it need not be in order either.
-	bool named = invocation->options[OPTION_STORE] != NULL || is_set("MEOWMX_STORE_URL") || is_set("MEOWMX_STORE_URL_FILE");
-	struct config_request request = {.file = invocation->options[OPTION_CONFIG], .file_optional = true,
-		.no_file = named && invocation->options[OPTION_CONFIG] == NULL, .overrides = overrides,
-		.override_count = list_overrides(invocation, overrides), .connectors = cli_config_connectors(),
+	bool named =
+		invocation->options[OPTION_STORE] != NULL || is_set("MEOWMX_STORE_URL") || is_set("MEOWMX_STORE_URL_FILE");
+	struct config_request request = {.file = invocation->options[OPTION_CONFIG],
+		.file_optional = true,
+		.no_file = named && invocation->options[OPTION_CONFIG] == NULL,
+		.overrides = overrides,
+		.override_count = list_overrides(invocation, overrides),
+		.connectors = cli_config_connectors(),
 		.connector_count = CLI_CONNECTORS};
 	struct config *config = config_load(&request, NULL, NULL, err);
 	if (config == NULL)

@@ -28,8 +28,8 @@ static bool read_expected(const struct invocation *invocation, int64_t *ret_expe
 	return false;
 }
 
-static int print_appended(const struct invocation *invocation, const struct meow_append *append,
-	const struct meow_appended *appended)
+static int print_appended(
+	const struct invocation *invocation, const struct meow_append *append, const struct meow_appended *appended)
 {
 	struct buffer out;
 	buffer_init(&out);
@@ -37,16 +37,19 @@ static int print_appended(const struct invocation *invocation, const struct meow
 	buffer_put_json(&out, bytes_of(append->aggregate_type));
 	buffer_put_text(&out, ",\"aggregate_id\":");
 	buffer_put_json(&out, bytes_of(append->aggregate_id));
-	buffer_printf(&out, ",\"version\":%lld,\"position\":%lld}\n", (long long)appended->version,
-		(long long)appended->position);
+	buffer_printf(
+		&out, ",\"version\":%lld,\"position\":%lld}\n", (long long)appended->version, (long long)appended->position);
 	return cli_finish_output(invocation, &out);
 }
 
 static int append(const struct invocation *invocation, struct meow_store *store, int64_t expected,
 	const struct meow_new_event *events, size_t count)
 {
-	struct meow_append call = {.aggregate_type = invocation->words[0], .aggregate_id = invocation->words[1],
-		.expected = expected, .events = events, .count = count};
+	struct meow_append call = {.aggregate_type = invocation->words[0],
+		.aggregate_id = invocation->words[1],
+		.expected = expected,
+		.events = events,
+		.count = count};
 	struct meow_appended appended;
 	struct meow_error err;
 	if (!meow_append(store, &call, &appended, NULL, &err))
@@ -143,7 +146,8 @@ int run_append(const struct invocation *invocation)
 	if (!lines && words % 2 != 0)
 		return command_misused(invocation, "the event type \"%s\" has no JSON behind it", invocation->words[words - 1]);
 	if (invocation->options[OPTION_BATCH] != NULL)
-		return command_misused(invocation, "--batch belongs to `meowmx append -`; one aggregate's events are one transaction");
+		return command_misused(
+			invocation, "--batch belongs to `meowmx append -`; one aggregate's events are one transaction");
 	int64_t expected;
 	if (!read_expected(invocation, &expected))
 		return EXIT_USAGE;

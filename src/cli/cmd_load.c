@@ -31,8 +31,8 @@ static bool read_query(const struct invocation *invocation, struct meow_query *q
 	if (invocation->word_count > 1)
 		query->aggregate_id = invocation->words[1];
 	return command_number(invocation, OPTION_FROM, "from", 0, INT64_MAX, INT64_MIN, &query->from) &&
-		command_number(invocation, OPTION_TO, "to", 0, INT64_MAX, INT64_MAX, &query->to) &&
-		command_number(invocation, OPTION_LIMIT, "limit", 1, INT64_MAX, 0, &query->limit);
+		   command_number(invocation, OPTION_TO, "to", 0, INT64_MAX, INT64_MAX, &query->to) &&
+		   command_number(invocation, OPTION_LIMIT, "limit", 1, INT64_MAX, 0, &query->limit);
 }
 
 int run_load(const struct invocation *invocation)

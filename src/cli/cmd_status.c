@@ -35,9 +35,10 @@ static void json_store(struct buffer *out, const struct store_status *status)
 	buffer_printf(out, ",\"server_version\":%d,\"head\":%lld", info->server_version, (long long)status->head);
 	if (status->settled >= 0)
 		buffer_printf(out, ",\"settled\":%lld", (long long)status->settled);
-	buffer_printf(out, ",\"pooled\":%s,\"fsync_off\":%s,\"synchronous_commit_off\":%s,\"holder_count\":%zu,\"holders\":[",
-		info->pooled ? "true" : "false", info->fsync_off ? "true" : "false", info->synchronous_commit_off ? "true" : "false",
-		status->holder_count);
+	buffer_printf(out,
+		",\"pooled\":%s,\"fsync_off\":%s,\"synchronous_commit_off\":%s,\"holder_count\":%zu,\"holders\":[",
+		info->pooled ? "true" : "false", info->fsync_off ? "true" : "false",
+		info->synchronous_commit_off ? "true" : "false", status->holder_count);
 	for (size_t i = 0; i < listed(status); i++) {
 		if (i > 0)
 			buffer_put_char(out, ',');
@@ -63,7 +64,8 @@ static void put_holders(struct buffer *out, const struct store_status *status)
 {
 	if (status->holder_count == 0)
 		return;
-	buffer_printf(out, "held back by %zu open transaction%s:\n", status->holder_count, status->holder_count == 1 ? "" : "s");
+	buffer_printf(
+		out, "held back by %zu open transaction%s:\n", status->holder_count, status->holder_count == 1 ? "" : "s");
 	for (size_t i = 0; i < listed(status); i++) {
 		const struct session_holder *holder = &status->holders[i];
 		char age[CLI_DURATION_SIZE];
@@ -92,9 +94,11 @@ static void put_people(struct buffer *out, const struct store_status *status, co
 	if (info->pooled)
 		buffer_put_text(out, "a pooler stands in between: relay and tail poll\n");
 	if (info->fsync_off)
-		buffer_put_text(out, "warning: fsync is off: after a crash this store may forget events that were already published\n");
+		buffer_put_text(
+			out, "warning: fsync is off: after a crash this store may forget events that were already published\n");
 	if (info->synchronous_commit_off)
-		buffer_put_text(out, "warning: synchronous_commit is off: after a crash this store may forget events that were already "
+		buffer_put_text(out,
+			"warning: synchronous_commit is off: after a crash this store may forget events that were already "
 			"published\n");
 	if (list->count == 0)
 		buffer_put_text(out, "no subscriptions yet\n");
@@ -102,8 +106,8 @@ static void put_people(struct buffer *out, const struct store_status *status, co
 		subscription_table(out, list);
 }
 
-static bool ask(struct meow_store *store, struct store_status *status, struct store_subscriptions *list,
-	struct meow_error *err)
+static bool ask(
+	struct meow_store *store, struct store_status *status, struct store_subscriptions *list, struct meow_error *err)
 {
 	return store_status(store, status, err) && store_subscriptions(store, NULL, list, err);
 }

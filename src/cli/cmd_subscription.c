@@ -73,8 +73,8 @@ static const char *ago(int64_t time_us, char text[CLI_DURATION_SIZE])
 
 void subscription_table(struct buffer *out, const struct store_subscriptions *list)
 {
-	buffer_printf(out, "%-24s %-12s %12s %12s %12s %10s  %s\n", "SUBSCRIPTION", "STATE", "POSITION", "DELIVERED", "LAG EVENTS",
-		"LAG", "PROGRESS AGO");
+	buffer_printf(out, "%-24s %-12s %12s %12s %12s %10s  %s\n", "SUBSCRIPTION", "STATE", "POSITION", "DELIVERED",
+		"LAG EVENTS", "LAG", "PROGRESS AGO");
 	for (size_t i = 0; i < list->count; i++) {
 		const struct store_subscription *item = &list->items[i];
 		char lag[CLI_DURATION_SIZE], progress[CLI_DURATION_SIZE];
@@ -153,7 +153,8 @@ static bool decide(const struct invocation *invocation, struct meow_store *store
 		snprintf(plan, sizeof(plan), "Step over the event at position %lld, which the sink will never get?",
 			(long long)position);
 	else
-		snprintf(plan, sizeof(plan), "Let it go on behind event %lld, as the store says?", (long long)item->checkpoint.delivered);
+		snprintf(plan, sizeof(plan), "Let it go on behind event %lld, as the store says?",
+			(long long)item->checkpoint.delivered);
 	store_subscriptions_free(&list);
 	if (invocation->options[OPTION_DRY_RUN] != NULL) {
 		cli_say("%s (dry run: nothing was done)", plan);

@@ -36,7 +36,7 @@ struct tail {
 	int64_t wanted;          // the head at the first look, -1 before it
 	int64_t look_until_us;
 	bool pooled, told_pooled;
-	bool connected;          // once: from then on a lost connection is made anew
+	bool connected; // once: from then on a lost connection is made anew
 	bool told_lost;
 	int status;
 };
@@ -92,9 +92,12 @@ static void on_batch(void *arg, struct batch *batch)
 
 static void start_follow(struct tail *tail)
 {
-	struct follow_settings settings = {.after = tail->after, .trust_after = true,
+	struct follow_settings settings = {.after = tail->after,
+		.trust_after = true,
 		.categories = tail->invocation->word_count == 0 ? NULL : tail->invocation->words,
-		.category_count = tail->invocation->word_count, .batch_rows = BATCH_ROWS, .batch_bytes = ROOM_BYTES,
+		.category_count = tail->invocation->word_count,
+		.batch_rows = BATCH_ROWS,
+		.batch_bytes = ROOM_BYTES,
 		.poll_only = tail->pooled};
 	struct meow_error err;
 	tail->follow = follow_create(tail->loop, tail->session, &settings, on_batch, on_lost, tail, &err);
@@ -134,7 +137,8 @@ static void on_look(void *arg, const struct session_look *look, const struct meo
 		return;
 	}
 	const struct session_holder *holder = settled_oldest_holder(tail->settled);
-	cli_say("meowmx tail: transaction %s%s%s is still open; of what it commits, events at or below position %lld are not shown",
+	cli_say("meowmx tail: transaction %s%s%s is still open; of what it commits, events at or below position %lld are "
+			"not shown",
 		holder == NULL ? "?" : holder->id, holder == NULL || holder->name[0] == '\0' ? "" : " of ",
 		holder == NULL ? "" : holder->name, (long long)tail->wanted);
 	begin_at(tail, tail->wanted);

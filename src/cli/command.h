@@ -6,9 +6,25 @@
 #include "base/buffer.h"
 
 enum option_id {
-	OPTION_STORE, OPTION_CONFIG, OPTION_HELP, OPTION_VERSION, OPTION_ID_TYPE, OPTION_EXPECT, OPTION_BATCH, OPTION_FROM,
-	OPTION_TO, OPTION_LIMIT, OPTION_REVERSE, OPTION_JSON, OPTION_ORIGIN, OPTION_LOG_LEVEL, OPTION_LOG_FORMAT, OPTION_YES,
-	OPTION_DRY_RUN, OPTION_MAN, OPTION_SETTINGS,
+	OPTION_STORE,
+	OPTION_CONFIG,
+	OPTION_HELP,
+	OPTION_VERSION,
+	OPTION_ID_TYPE,
+	OPTION_EXPECT,
+	OPTION_BATCH,
+	OPTION_FROM,
+	OPTION_TO,
+	OPTION_LIMIT,
+	OPTION_REVERSE,
+	OPTION_JSON,
+	OPTION_ORIGIN,
+	OPTION_LOG_LEVEL,
+	OPTION_LOG_FORMAT,
+	OPTION_YES,
+	OPTION_DRY_RUN,
+	OPTION_MAN,
+	OPTION_SETTINGS,
 	OPTION_COUNT
 };
 
@@ -30,10 +46,10 @@ struct invocation {
 };
 
 struct command {
-	const char *name;          // NULL ends a table
-	const char *const *usages; // what stands behind the name, one for each form; ends with NULL
-	const char *summary;       // one line
-	const char *details;       // paragraphs, wrapped by hand; NULL: none
+	const char *name;                     // NULL ends a table
+	const char *const *usages;            // what stands behind the name, one for each form; ends with NULL
+	const char *summary;                  // one line
+	const char *details;                  // paragraphs, wrapped by hand; NULL: none
 	const struct command_option *options; // NULL: none of its own
 	const struct command *children;       // then there is no run
 	bool store;                           // takes --store and -c
@@ -59,8 +75,8 @@ MEOW_MUST_USE bool command_parse(int argc, char **argv, const char **words, stru
 int command_misused(const struct invocation *invocation, const char *format, ...) BASE_PRINTF(2, 3);
 
 // A whole number given to an option. Says what is wrong and returns false.
-MEOW_MUST_USE bool command_number(const struct invocation *invocation, enum option_id id, const char *name, int64_t least,
-	int64_t most, int64_t initial, int64_t *ret_number);
+MEOW_MUST_USE bool command_number(const struct invocation *invocation, enum option_id id, const char *name,
+	int64_t least, int64_t most, int64_t initial, int64_t *ret_number);
 
 // help.c
 void help_program(struct buffer *out);

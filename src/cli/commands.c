@@ -4,14 +4,17 @@
 #define ANY_WORDS ((size_t)-1)
 
 const struct command_option command_store_options[] = {
-	{OPTION_STORE, "store", 0, "URL", "the store: postgresql://USER@HOST:PORT/DATABASE; else MEOWMX_STORE_URL, store.url of the "
+	{OPTION_STORE, "store", 0, "URL",
+		"the store: postgresql://USER@HOST:PORT/DATABASE; else MEOWMX_STORE_URL, store.url of the "
 		"configuration, or libpq's PG* variables"},
-	{OPTION_CONFIG, "config", 'c', "FILE", "the configuration; else MEOWMX_CONFIG, ./meowmx.yaml, /etc/meowmx/meowmx.yaml"},
+	{OPTION_CONFIG, "config", 'c', "FILE",
+		"the configuration; else MEOWMX_CONFIG, ./meowmx.yaml, /etc/meowmx/meowmx.yaml"},
 	{0},
 };
 
 const struct command_option command_file_options[] = {
-	{OPTION_CONFIG, "config", 'c', "FILE", "the configuration; else MEOWMX_CONFIG, ./meowmx.yaml, /etc/meowmx/meowmx.yaml"},
+	{OPTION_CONFIG, "config", 'c', "FILE",
+		"the configuration; else MEOWMX_CONFIG, ./meowmx.yaml, /etc/meowmx/meowmx.yaml"},
 	{0},
 };
 
@@ -21,13 +24,15 @@ const struct command_option command_any_options[] = {
 };
 
 static const struct command_option setup_options[] = {
-	{OPTION_ID_TYPE, "id-type", 0, "TYPE", "the type of aggregate ids, as in SQL: UUID (the default), TEXT, CHAR(20), "
+	{OPTION_ID_TYPE, "id-type", 0, "TYPE",
+		"the type of aggregate ids, as in SQL: UUID (the default), TEXT, CHAR(20), "
 		"VARCHAR(40), BIGINT, INTEGER"},
 	{0},
 };
 
 static const struct command_option append_options[] = {
-	{OPTION_EXPECT, "expect", 0, "N|new|any", "the version that the aggregate must be at: N that of its last event, new for no "
+	{OPTION_EXPECT, "expect", 0, "N|new|any",
+		"the version that the aggregate must be at: N that of its last event, new for no "
 		"event yet, any (the default) for whatever is there"},
 	{OPTION_BATCH, "batch", 0, "N", "bulk load: lines in one transaction, 1000 unless told otherwise"},
 	{0},
@@ -42,7 +47,8 @@ static const struct command_option load_options[] = {
 };
 
 static const struct command_option tail_options[] = {
-	{OPTION_FROM, "from", 0, "POSITION|start|now", "where to begin: at an event's position, at the first event, or at now (the "
+	{OPTION_FROM, "from", 0, "POSITION|start|now",
+		"where to begin: at an event's position, at the first event, or at now (the "
 		"default)"},
 	{0},
 };
@@ -80,68 +86,139 @@ static const struct command_option help_options[] = {
 	{0},
 };
 
-#define USAGES(...) (const char *const[]){__VA_ARGS__, NULL}
+#define USAGES(...)                                                                                                    \
+	(const char *const[])                                                                                              \
+	{                                                                                                                  \
+		__VA_ARGS__, NULL                                                                                              \
+	}
 
 static const struct command config_commands[] = {
-	{.name = "check", .usages = USAGES(""), .summary = "find every error, with line and column", .file = true,
+	{.name = "check",
+		.usages = USAGES(""),
+		.summary = "find every error, with line and column",
+		.file = true,
 		.run = run_config_check},
-	{.name = "show", .usages = USAGES("[--origin]"), .summary = "show all settings as they count, without secrets", .file = true,
-		.options = show_options, .run = run_config_show},
+	{.name = "show",
+		.usages = USAGES("[--origin]"),
+		.summary = "show all settings as they count, without secrets",
+		.file = true,
+		.options = show_options,
+		.run = run_config_show},
 	{0},
 };
 
 static const struct command subscription_commands[] = {
-	{.name = "list", .usages = USAGES("[--json]"), .summary = "show all subscriptions: state, position and lag", .store = true,
-		.options = list_options, .run = run_subscription_list},
-	{.name = "show", .usages = USAGES("NAME [--json]"), .summary = "show one subscription, with the reason if it stopped",
-		.store = true, .options = list_options, .least_words = 1, .most_words = 1, .run = run_subscription_show},
-	{.name = "resume", .usages = USAGES("NAME [--yes] [--dry-run]"), .summary = "let a stopped route go on", .store = true,
-		.details = "The route tries again where it stopped, and once trusts the position that the store keeps, whatever its\n"
+	{.name = "list",
+		.usages = USAGES("[--json]"),
+		.summary = "show all subscriptions: state, position and lag",
+		.store = true,
+		.options = list_options,
+		.run = run_subscription_list},
+	{.name = "show",
+		.usages = USAGES("NAME [--json]"),
+		.summary = "show one subscription, with the reason if it stopped",
+		.store = true,
+		.options = list_options,
+		.least_words = 1,
+		.most_words = 1,
+		.run = run_subscription_show},
+	{.name = "resume",
+		.usages = USAGES("NAME [--yes] [--dry-run]"),
+		.summary = "let a stopped route go on",
+		.store = true,
+		.details =
+			"The route tries again where it stopped, and once trusts the position that the store keeps, whatever its\n"
 			"sink remembers. Correct what the reason names first.",
-		.options = move_options, .least_words = 1, .most_words = 1, .run = run_subscription_resume},
-	{.name = "skip", .usages = USAGES("NAME POSITION [--yes] [--dry-run]"),
-		.summary = "let a stopped route step over the event it stopped at", .store = true,
-		.details = "POSITION is that of the event, as `subscription show` names it. The sink will never get this event.",
-		.options = move_options, .least_words = 2, .most_words = 2, .run = run_subscription_skip},
+		.options = move_options,
+		.least_words = 1,
+		.most_words = 1,
+		.run = run_subscription_resume},
+	{.name = "skip",
+		.usages = USAGES("NAME POSITION [--yes] [--dry-run]"),
+		.summary = "let a stopped route step over the event it stopped at",
+		.store = true,
+		.details =
+			"POSITION is that of the event, as `subscription show` names it. The sink will never get this event.",
+		.options = move_options,
+		.least_words = 2,
+		.most_words = 2,
+		.run = run_subscription_skip},
 	{0},
 };
 
 const struct command commands[] = {
-	{.name = "setup", .usages = USAGES("[--id-type TYPE]"), .summary = "create or adopt the tables", .store = true,
-		.details = "Works on an empty database, on tables of Python meowmx with events in them, and twice in a row. One that was\n"
-			"interrupted goes on the next time.",
-		.options = setup_options, .run = run_setup},
-	{.name = "append", .usages = USAGES("TYPE ID [--expect N|new|any] EVENT_TYPE JSON [EVENT_TYPE JSON ...]",
-		"TYPE ID [--expect N|new|any] -", "- [--batch N]"),
-		.summary = "append events to an aggregate, or load many in bulk", .store = true,
-		.details = "All events of one call get consecutive versions, or none is appended: exit status 75 says that the aggregate\n"
-			"is at another version than expected.\n\n"
-			"With - behind TYPE and ID the events come from standard input, JSON lines with the keys type, data, metadata\n"
-			"and time, in one transaction.\n\n"
-			"With - alone the lines also carry aggregate_type, aggregate_id and expect, as `meowmx load` prints them: a bulk\n"
-			"load in transactions of --batch lines. A line with a version and without expect must become that version; an\n"
-			"equal event that is there already is skipped, so a load that stopped goes on when it is started again with the\n"
-			"same input.",
-		.options = append_options, .least_words = 1, .most_words = ANY_WORDS, .run = run_append},
-	{.name = "load", .usages = USAGES("[TYPE [ID]] [--from N] [--to N] [--limit N] [--reverse]"),
-		.summary = "print the events of an aggregate, a category, or all, as JSON lines", .store = true,
-		.details = "An aggregate that does not exist has no events, which is no error. A category, or all, ends at the settled\n"
-			"position: below what is printed no event can appear later.",
-		.options = load_options, .most_words = 2, .run = run_load},
-	{.name = "tail", .usages = USAGES("[TYPE ...] [--from POSITION|start|now]"),
-		.summary = "follow the events of some categories, or all, as JSON lines, until Ctrl-C", .store = true,
-		.options = tail_options, .most_words = ANY_WORDS, .run = run_tail},
-	{.name = "relay", .usages = USAGES("[-c FILE]"), .summary = "run the routes of a configuration", .store = true,
-		.details = "TERM and INT finish what is in flight and stop, a second one and QUIT stop at once, HUP opens files anew.",
-		.options = relay_options, .run = run_relay},
-	{.name = "status", .usages = USAGES("[--json]"),
-		.summary = "show the store, its subscriptions, their lag, and who holds the settled position back", .store = true,
-		.options = status_options, .run = run_status},
+	{.name = "setup",
+		.usages = USAGES("[--id-type TYPE]"),
+		.summary = "create or adopt the tables",
+		.store = true,
+		.details = "Works on an empty database, on tables of Python meowmx with events in them, and twice in a row. "
+				   "One that was\n"
+				   "interrupted goes on the next time.",
+		.options = setup_options,
+		.run = run_setup},
+	{.name = "append",
+		.usages = USAGES("TYPE ID [--expect N|new|any] EVENT_TYPE JSON [EVENT_TYPE JSON ...]",
+			"TYPE ID [--expect N|new|any] -", "- [--batch N]"),
+		.summary = "append events to an aggregate, or load many in bulk",
+		.store = true,
+		.details = "All events of one call get consecutive versions, or none is appended: exit status 75 says that the "
+				   "aggregate\n"
+				   "is at another version than expected.\n\n"
+				   "With - behind TYPE and ID the events come from standard input, JSON lines with the keys type, "
+				   "data, metadata\n"
+				   "and time, in one transaction.\n\n"
+				   "With - alone the lines also carry aggregate_type, aggregate_id and expect, as `meowmx load` prints "
+				   "them: a bulk\n"
+				   "load in transactions of --batch lines. A line with a version and without expect must become that "
+				   "version; an\n"
+				   "equal event that is there already is skipped, so a load that stopped goes on when it is started "
+				   "again with the\n"
+				   "same input.",
+		.options = append_options,
+		.least_words = 1,
+		.most_words = ANY_WORDS,
+		.run = run_append},
+	{.name = "load",
+		.usages = USAGES("[TYPE [ID]] [--from N] [--to N] [--limit N] [--reverse]"),
+		.summary = "print the events of an aggregate, a category, or all, as JSON lines",
+		.store = true,
+		.details = "An aggregate that does not exist has no events, which is no error. A category, or all, ends at the "
+				   "settled\n"
+				   "position: below what is printed no event can appear later.",
+		.options = load_options,
+		.most_words = 2,
+		.run = run_load},
+	{.name = "tail",
+		.usages = USAGES("[TYPE ...] [--from POSITION|start|now]"),
+		.summary = "follow the events of some categories, or all, as JSON lines, until Ctrl-C",
+		.store = true,
+		.options = tail_options,
+		.most_words = ANY_WORDS,
+		.run = run_tail},
+	{.name = "relay",
+		.usages = USAGES("[-c FILE]"),
+		.summary = "run the routes of a configuration",
+		.store = true,
+		.details =
+			"TERM and INT finish what is in flight and stop, a second one and QUIT stop at once, HUP opens files anew.",
+		.options = relay_options,
+		.run = run_relay},
+	{.name = "status",
+		.usages = USAGES("[--json]"),
+		.summary = "show the store, its subscriptions, their lag, and who holds the settled position back",
+		.store = true,
+		.options = status_options,
+		.run = run_status},
 	{.name = "config", .summary = "check or show the configuration", .children = config_commands},
-	{.name = "subscription", .summary = "look at subscriptions, and decide for those that stopped",
+	{.name = "subscription",
+		.summary = "look at subscriptions, and decide for those that stopped",
 		.children = subscription_commands},
 	{.name = "version", .usages = USAGES(""), .summary = "print the version", .run = run_version},
-	{.name = "help", .usages = USAGES("[COMMAND ...]", "--settings"), .summary = "explain a command", .options = help_options,
-		.most_words = ANY_WORDS, .run = run_help},
+	{.name = "help",
+		.usages = USAGES("[COMMAND ...]", "--settings"),
+		.summary = "explain a command",
+		.options = help_options,
+		.most_words = ANY_WORDS,
+		.run = run_help},
 	{0},
 };

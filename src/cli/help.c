@@ -5,7 +5,8 @@
 
 #define WIDTH 100
 
-static const char about[] = "meowmx keeps an application's events in PostgreSQL, appends them with a version check, and republishes "
+static const char about[] =
+	"meowmx keeps an application's events in PostgreSQL, appends them with a version check, and republishes "
 	"them, in order, to Kafka, Redis Streams and files.";
 
 struct exit_status {
@@ -89,10 +90,11 @@ static const struct command_option *shared_options(const struct command *command
 	return command->store ? command_store_options : command->file ? command_file_options : NULL;
 }
 
-static void put_usage(struct buffer *out, const struct command *parent, const struct command *command, const char *usage)
+static void put_usage(
+	struct buffer *out, const struct command *parent, const struct command *command, const char *usage)
 {
-	buffer_printf(out, "meowmx %s%s%s%s%s\n", parent == NULL ? "" : parent->name, parent == NULL ? "" : " ", command->name,
-		*usage == '\0' ? "" : " ", usage);
+	buffer_printf(out, "meowmx %s%s%s%s%s\n", parent == NULL ? "" : parent->name, parent == NULL ? "" : " ",
+		command->name, *usage == '\0' ? "" : " ", usage);
 }
 
 static void put_commands(struct buffer *out, const struct command *list, size_t width)
@@ -206,8 +208,10 @@ static void man_command(struct buffer *out, const struct command *parent, const 
 
 void help_man(struct buffer *out)
 {
-	buffer_printf(out, ".TH MEOWMX 1 \"\" \"meowmx %s\"\n.SH NAME\nmeowmx \\- event store and relay\n.SH SYNOPSIS\n"
-		".B meowmx\nCOMMAND [ARGUMENTS] [OPTIONS]\n.SH DESCRIPTION\n", meow_version());
+	buffer_printf(out,
+		".TH MEOWMX 1 \"\" \"meowmx %s\"\n.SH NAME\nmeowmx \\- event store and relay\n.SH SYNOPSIS\n"
+		".B meowmx\nCOMMAND [ARGUMENTS] [OPTIONS]\n.SH DESCRIPTION\n",
+		meow_version());
 	put_roff(out, about);
 	buffer_put_text(out, "\n.SH COMMANDS\n");
 	for (const struct command *command = commands; command->name != NULL; command++)
@@ -220,6 +224,7 @@ void help_man(struct buffer *out)
 		put_roff(out, status->meaning);
 		buffer_put_char(out, '\n');
 	}
-	buffer_put_text(out, ".SH OUTPUT\nJSON lines for machines go to standard output, words for people to standard error.\n"
+	buffer_put_text(out,
+		".SH OUTPUT\nJSON lines for machines go to standard output, words for people to standard error.\n"
 		".SH FILES\n.TP\n.B meowmx.yaml\nthe configuration, see\n.B meowmx help \\-\\-settings\n");
 }

@@ -71,7 +71,8 @@ static bool check_keys(const struct envelope_line *line, bool whole, struct meow
 	if (whole && line->aggregate_id.data == NULL)
 		return wrong(err, "\"aggregate_id\" is missing");
 	if (!whole && (line->aggregate_type.data != NULL || line->aggregate_id.data != NULL || line->expect.data != NULL))
-		return wrong(err, "\"aggregate_type\", \"aggregate_id\" and \"expect\" are given on the command line here; only "
+		return wrong(err,
+			"\"aggregate_type\", \"aggregate_id\" and \"expect\" are given on the command line here; only "
 			"`meowmx append -` takes them in lines");
 	return true;
 }
@@ -81,7 +82,8 @@ static bool read_time(const struct envelope_line *line, int64_t *ret_time_us, st
 	*ret_time_us = MEOW_NO_TIME;
 	if (line->time.data == NULL || text_to_time(line->time, ret_time_us))
 		return true;
-	return error_set(err, MEOW_INVALID, "\"time\" must be as in 2026-11-23T08:09:10.123456Z, not \"%.40s\"", line->time.data);
+	return error_set(
+		err, MEOW_INVALID, "\"time\" must be as in 2026-11-23T08:09:10.123456Z, not \"%.40s\"", line->time.data);
 }
 
 static int64_t expected_version(const struct envelope_line *line)
@@ -128,8 +130,8 @@ static struct meow_bytes bytes_at(const struct pending *pending, struct span spa
 
 static struct meow_new_event event_of(const struct pending *pending, const struct pending_item *item)
 {
-	return (struct meow_new_event){bytes_at(pending, item->type), bytes_at(pending, item->data),
-		bytes_at(pending, item->metadata), item->time_us};
+	return (struct meow_new_event){
+		bytes_at(pending, item->type), bytes_at(pending, item->data), bytes_at(pending, item->metadata), item->time_us};
 }
 
 static struct pending_item item_at(const struct pending *pending, size_t index)
@@ -144,8 +146,11 @@ const struct store_bulk_line *pending_lines(struct pending *pending)
 	buffer_clear(&pending->out, KEEP_BYTES);
 	for (size_t i = 0; i < pending->count; i++) {
 		struct pending_item item = item_at(pending, i);
-		struct store_bulk_line line = {.line = item.line, .aggregate_type = bytes_at(pending, item.aggregate_type).data,
-			.aggregate_id = bytes_at(pending, item.aggregate_id).data, .expected = item.expected, .version = item.version,
+		struct store_bulk_line line = {.line = item.line,
+			.aggregate_type = bytes_at(pending, item.aggregate_type).data,
+			.aggregate_id = bytes_at(pending, item.aggregate_id).data,
+			.expected = item.expected,
+			.version = item.version,
 			.event = event_of(pending, &item)};
 		buffer_put(&pending->out, &line, sizeof(line));
 	}

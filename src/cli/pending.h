@@ -6,9 +6,9 @@
 #include "store/store.h"
 
 struct pending {
-	struct buffer items;   // struct pending_item
+	struct buffer items; // struct pending_item
 	struct buffer text;
-	struct buffer out;     // what pending_lines or pending_events returned last
+	struct buffer out; // what pending_lines or pending_events returned last
 	struct buffer scratch;
 	size_t count;
 	bool unversioned; // a line had neither version nor expect: nothing can tell whether it is there already

@@ -5,6 +5,7 @@
 #include "store/store.h"
 
 void subscription_json(struct buffer *out, const struct store_subscription *subscription);
-void subscription_table(struct buffer *out, const struct store_subscriptions *list); // one line each, and why it stopped
+void subscription_table(
+	struct buffer *out, const struct store_subscriptions *list); // one line each, and why it stopped
 
 #endif

@@ -51,7 +51,10 @@ static bool read_file(const char *path, struct buffer *out, struct meow_error *e
 {
 	FILE *file = fopen(path, "rbe");
 	if (file == NULL)
-		return error_set(err, errno == ENOENT ? MEOW_MISSING : errno == EACCES ? MEOW_DENIED : MEOW_IO,
+		return error_set(err,
+			errno == ENOENT   ? MEOW_MISSING
+			: errno == EACCES ? MEOW_DENIED
+							  : MEOW_IO,
 			"%s cannot be opened: %s", path, strerror(errno));
 	char piece[8192];
 	size_t size;
@@ -94,7 +97,8 @@ static void read_root(struct loader *loader, const struct yaml_node *root)
 {
 	if (root->kind != YAML_MAP) {
 		if (!root->empty)
-			problem_add(&loader->problems, MEOW_CONFIG, root->place, "a configuration is a map: lines of \"key: value\"");
+			problem_add(
+				&loader->problems, MEOW_CONFIG, root->place, "a configuration is a map: lines of \"key: value\"");
 		return;
 	}
 	static const struct setting none[] = {{0}};
@@ -121,7 +125,8 @@ static void read_configuration(struct loader *loader)
 	const char *file = choose_file(loader->request);
 	if (file == NULL) {
 		if (!loader->request->file_optional)
-			problem_add(&loader->problems, MEOW_MISSING, NULL, "no configuration: neither -c FILE nor MEOWMX_CONFIG is given, "
+			problem_add(&loader->problems, MEOW_MISSING, NULL,
+				"no configuration: neither -c FILE nor MEOWMX_CONFIG is given, "
 				"and there is no ./meowmx.yaml and no /etc/meowmx/meowmx.yaml");
 		return;
 	}
@@ -149,12 +154,13 @@ static const char *variable_value(const char *name)
 	return value == NULL || *value == '\0' ? NULL : value;
 }
 
-static void set_from_variable(struct loader *loader, struct config_section *section, size_t index, const char *name,
-	const char *name_of_file)
+static void set_from_variable(
+	struct loader *loader, struct config_section *section, size_t index, const char *name, const char *name_of_file)
 {
 	const char *value = variable_value(name), *path = variable_value(name_of_file);
 	if (value != NULL && path != NULL) {
-		problem_add(&loader->problems, MEOW_CONFIG, name, "given together with %s; only one of them can count", name_of_file);
+		problem_add(
+			&loader->problems, MEOW_CONFIG, name, "given together with %s; only one of them can count", name_of_file);
 		return;
 	}
 	if (value != NULL && !text_is_utf8(bytes_of(value)))
@@ -169,8 +175,8 @@ static void set_from_variable(struct loader *loader, struct config_section *sect
 	if (!substitute_read_file(path, &text, &err))
 		problem_add(&loader->problems, err.kind, name_of_file, "%s", err.text);
 	else
-		section_set_text(&loader->context, section, index, text.data == NULL ? "" : text.data, ORIGIN_ENVIRONMENT,
-			name_of_file);
+		section_set_text(
+			&loader->context, section, index, text.data == NULL ? "" : text.data, ORIGIN_ENVIRONMENT, name_of_file);
 	buffer_finish(&text);
 }
 
@@ -216,15 +222,16 @@ static void check_url(struct loader *loader)
 	if (url == NULL || strncmp(url, "postgresql://", 13) == 0 || strncmp(url, "postgres://", 11) == 0)
 		return;
 	bool sqlite = strncmp(url, "sqlite:", 7) == 0;
-	problem_add(&loader->problems, MEOW_CONFIG, config_place(store, "url"), sqlite
-		? "store.url: SQLite stores are not available in this version; use postgresql://USER@HOST:PORT/DATABASE"
-		: "store.url: must begin with postgresql://, as in postgresql://USER@HOST:PORT/DATABASE");
+	problem_add(&loader->problems, MEOW_CONFIG, config_place(store, "url"),
+		sqlite ? "store.url: SQLite stores are not available in this version; use postgresql://USER@HOST:PORT/DATABASE"
+			   : "store.url: must begin with postgresql://, as in postgresql://USER@HOST:PORT/DATABASE");
 }
 
 static void check_relay(struct loader *loader)
 {
 	const struct config_section *relay = loader->config->fixed[SETTINGS_RELAY];
-	if (config_number(relay, "backoff_initial") > config_number(relay, "backoff_max") && config_has(relay, "backoff_max"))
+	if (config_number(relay, "backoff_initial") > config_number(relay, "backoff_max") &&
+		config_has(relay, "backoff_max"))
 		problem_add(&loader->problems, MEOW_CONFIG, config_place(relay, "backoff_initial"),
 			"relay.backoff_initial: %s is more than relay.backoff_max, %s", config_text(relay, "backoff_initial"),
 			config_text(relay, "backoff_max"));
@@ -238,7 +245,8 @@ static void check_listen(struct loader *loader)
 		return;
 	const char *colon = strrchr(listen, ':');
 	int64_t port;
-	bool good = colon != NULL && colon > listen && text_to_int64(bytes_of(colon + 1), &port) && port >= 0 && port <= 65535;
+	bool good =
+		colon != NULL && colon > listen && text_to_int64(bytes_of(colon + 1), &port) && port >= 0 && port <= 65535;
 	if (good && memchr(listen, ':', (size_t)(colon - listen)) != NULL)
 		good = listen[0] == '[' && colon[-1] == ']';
 	if (!good)

@@ -12,8 +12,8 @@
 
 enum setting_type {
 	SETTING_TEXT,
-	SETTING_SECRET,   // as text, redacted wherever it is shown
-	SETTING_URL,      // as text, its password redacted
+	SETTING_SECRET, // as text, redacted wherever it is shown
+	SETTING_URL,    // as text, its password redacted
 	SETTING_BOOL,
 	SETTING_INTEGER,
 	SETTING_BYTES,    // 16MB, 512KB, 1GB or plain bytes
@@ -42,14 +42,14 @@ int64_t config_number(const struct config_section *section, const char *name);  
 bool config_bool(const struct config_section *section, const char *name);
 size_t config_count(const struct config_section *section, const char *name); // of a list or a map
 const char *config_item(const struct config_section *section, const char *name, size_t index);
-const char *config_item_key(const struct config_section *section, const char *name, size_t index); // of a map
+const char *config_item_key(const struct config_section *section, const char *name, size_t index);   // of a map
 const char *config_map_get(const struct config_section *section, const char *name, const char *key); // or NULL
 const char *config_place(const struct config_section *section, const char *name); // "meowmx.yaml:7:12", for errors
 
 // What a route may have as a connector: given by the program's list of connectors, since config knows none of them.
 struct config_connector {
 	const char *name;
-	const struct setting *settings; // ends with one without a name
+	const struct setting *settings;                                               // ends with one without a name
 	bool (*check)(const struct config_section *settings, struct meow_error *err); // may be NULL
 	char *(*exclusive)(const struct config_section *settings);                    // may be NULL
 	bool built; // false: known, but left out of this build: using it is an error that says so
@@ -72,7 +72,7 @@ struct config_override {
 };
 
 struct config_request {
-	const char *file; // -c, NULL: MEOWMX_CONFIG, ./meowmx.yaml, /etc/meowmx/meowmx.yaml, or no file at all
+	const char *file;   // -c, NULL: MEOWMX_CONFIG, ./meowmx.yaml, /etc/meowmx/meowmx.yaml, or no file at all
 	bool file_optional; // no file is fine
 	bool no_file;       // read none at all
 	const struct config_override *overrides;
@@ -87,7 +87,7 @@ MEOW_MUST_USE struct config *config_load(const struct config_request *request,
 	void (*report)(void *arg, const char *line), void *arg, struct meow_error *err);
 void config_destroy(struct config *config); // takes NULL
 
-const char *config_file(const struct config *config); // NULL if none was read
+const char *config_file(const struct config *config);                   // NULL if none was read
 const struct config_section *config_store(const struct config *config); // url
 const struct config_section *config_http(const struct config *config);  // listen
 const struct config_section *config_log(const struct config *config);   // level, format

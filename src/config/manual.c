@@ -11,8 +11,10 @@ static const char opening[] =
 	"\n"
 	"This page is written by `meowmx help --settings`: the program and the page cannot differ.\n"
 	"\n"
-	"The file is the one of `-c FILE`, else of `MEOWMX_CONFIG`, else `./meowmx.yaml`, else `/etc/meowmx/meowmx.yaml`. A flag\n"
-	"counts over the environment, the environment over the file, the file over the default. `meowmx config check` names\n"
+	"The file is the one of `-c FILE`, else of `MEOWMX_CONFIG`, else `./meowmx.yaml`, else `/etc/meowmx/meowmx.yaml`. "
+	"A flag\n"
+	"counts over the environment, the environment over the file, the file over the default. `meowmx config check` "
+	"names\n"
 	"every error with line and column; `meowmx config show --origin` says where each value comes from, and shows no\n"
 	"secret.\n"
 	"\n"
@@ -27,11 +29,15 @@ static const char opening[] =
 	"```\n"
 	"\n"
 	"- A setting of a section with a fixed name (`store`, `relay`, `http`, `log`) can come from the environment:\n"
-	"  `MEOWMX_STORE_URL`, `MEOWMX_LOG_LEVEL`. With `_FILE` at the end, `MEOWMX_STORE_URL_FILE`, the value is in that file.\n"
+	"  `MEOWMX_STORE_URL`, `MEOWMX_LOG_LEVEL`. With `_FILE` at the end, `MEOWMX_STORE_URL_FILE`, the value is in that "
+	"file.\n"
 	"  An empty variable counts as absent. libpq's `PG*` variables work as in psql.\n"
-	"- Inside of any value `${NAME}` is an environment variable, `${NAME:-default}` one with a default where it is unset or\n"
-	"  empty, `${NAME:?message}` one that must be there, and `${file:PATH}` the text of a file (a relative path starts at the\n"
-	"  configuration's folder; line breaks at its end go). They are replaced after the file was parsed, so what they bring in\n"
+	"- Inside of any value `${NAME}` is an environment variable, `${NAME:-default}` one with a default where it is "
+	"unset or\n"
+	"  empty, `${NAME:?message}` one that must be there, and `${file:PATH}` the text of a file (a relative path starts "
+	"at the\n"
+	"  configuration's folder; line breaks at its end go). They are replaced after the file was parsed, so what they "
+	"bring in\n"
 	"  can never add a line or a setting. `$${` stands for `${`.\n"
 	"- Sizes: `512KB`, `16MB`, `1GB` (steps of 1024), or plain bytes. Durations: `500ms`, `10s`, `5m`, `2h`, `1d`.\n"
 	"- YAML's anchors, aliases and tags are not supported, and a key twice or a key that is unknown is an error.\n"
@@ -56,8 +62,8 @@ static void put_row(struct buffer *out, const struct setting *setting, const cha
 
 static void put_table(struct buffer *out, const struct setting *settings, const char *section)
 {
-	buffer_printf(out, "\n| setting | value | default | |%s\n|---|---|---|---|%s\n", section == NULL ? "" : " variable |",
-		section == NULL ? "" : "---|");
+	buffer_printf(out, "\n| setting | value | default | |%s\n|---|---|---|---|%s\n",
+		section == NULL ? "" : " variable |", section == NULL ? "" : "---|");
 	for (; settings->name != NULL; settings++)
 		put_row(out, settings, section);
 }
@@ -69,7 +75,8 @@ void config_manual(const struct config_connector *connectors, size_t count, stru
 		buffer_printf(out, "\n## %s\n\n%s\n", settings_fixed[i].name, settings_fixed[i].help);
 		put_table(out, settings_fixed[i].settings, settings_fixed[i].name);
 	}
-	buffer_put_text(out, "\n## routes.NAME\n\nA route publishes the events of some categories to one sink. It has exactly "
+	buffer_put_text(out,
+		"\n## routes.NAME\n\nA route publishes the events of some categories to one sink. It has exactly "
 		"one connector, a section of\nits own inside of it.\n");
 	put_table(out, settings_route, NULL);
 	for (size_t i = 0; i < count; i++) {

@@ -31,7 +31,7 @@ static bool allowed(unsigned c)
 	if (c < 0x80)
 		return (c >= '0' && c <= '9') || ((c | 32) >= 'a' && (c | 32) <= 'z') || c == '.' || c == '_' || c == '-';
 	return c > 0xA0 && c != 0xAD && !(c >= 0x2000 && c <= 0x206F) && c != 0x1680 && c != 0x3000 && c != 0xFEFF &&
-		!(c >= 0xE000 && c <= 0xF8FF) && !(c >= 0xFFF0 && c <= 0xFFFF) && c < 0xE0000;
+		   !(c >= 0xE000 && c <= 0xF8FF) && !(c >= 0xFFF0 && c <= 0xFFFF) && c < 0xE0000;
 }
 
 static bool route_name_is_good(const char *name)
@@ -63,8 +63,8 @@ static const char *connector_list(struct loader *loader, const char *separator)
 {
 	const char *list = "";
 	for (size_t i = 0; i < loader->request->connector_count && list != NULL; i++)
-		list = arena_printf(&loader->config->arena, "%s%s%s", list, i == 0 ? "" : separator,
-			loader->request->connectors[i].name);
+		list = arena_printf(
+			&loader->config->arena, "%s%s%s", list, i == 0 ? "" : separator, loader->request->connectors[i].name);
 	return list;
 }
 
@@ -75,17 +75,22 @@ static void read_connector(struct loader *loader, struct config_route *route, co
 	if (sink_path == NULL)
 		return;
 	if (route->connector != NULL) {
-		problem_add(&loader->problems, MEOW_CONFIG, node->key_place, "%s has a second connector; %s is there already, and "
-			"each sink is a route of its own", path, route->connector->name);
+		problem_add(&loader->problems, MEOW_CONFIG, node->key_place,
+			"%s has a second connector; %s is there already, and "
+			"each sink is a route of its own",
+			path, route->connector->name);
 		return;
 	}
 	route->connector = connector;
 	if (!connector->built) {
-		problem_add(&loader->problems, MEOW_CONFIG, node->key_place, "%s: this meowmx was built without the connector "
-			"%s; build it where its library is installed", sink_path, connector->name);
+		problem_add(&loader->problems, MEOW_CONFIG, node->key_place,
+			"%s: this meowmx was built without the connector "
+			"%s; build it where its library is installed",
+			sink_path, connector->name);
 		return;
 	}
-	struct config_section *sink = section_create(&loader->config->arena, sink_path, node->key_place, connector->settings);
+	struct config_section *sink =
+		section_create(&loader->config->arena, sink_path, node->key_place, connector->settings);
 	if (sink == NULL || !loader_is_map(loader, sink_path, node))
 		return;
 	loader_fill_section(loader, sink, node, NULL, NULL);
@@ -98,11 +103,12 @@ static void check_categories(struct loader *loader, const struct config_section 
 	const struct section_value *value = &section->values[settings_find(section->settings, "categories")];
 	for (size_t i = 0; i < value->count; i++) {
 		if (*value->items[i].text == '\0')
-			problem_add(&loader->problems, MEOW_CONFIG, value->items[i].place, "%s.categories: an empty name", section->path);
+			problem_add(
+				&loader->problems, MEOW_CONFIG, value->items[i].place, "%s.categories: an empty name", section->path);
 		for (size_t j = 0; j < i; j++)
 			if (strcmp(value->items[i].text, value->items[j].text) == 0)
-				problem_add(&loader->problems, MEOW_CONFIG, value->items[i].place, "%s.categories: \"%s\" is there twice",
-					section->path, value->items[i].text);
+				problem_add(&loader->problems, MEOW_CONFIG, value->items[i].place,
+					"%s.categories: \"%s\" is there twice", section->path, value->items[i].text);
 	}
 }
 
@@ -113,8 +119,10 @@ static void read_route(struct loader *loader, struct config_route *route, const 
 		return;
 	route->name = node->key;
 	if (!route_name_is_good(node->key))
-		problem_add(&loader->problems, MEOW_CONFIG, node->key_place, "\"%s\" cannot be a route's name; it may have letters "
-			"and digits of any language, \".\", \"_\" and \"-\", does not begin with \".\" or \"-\", and has at most %d bytes",
+		problem_add(&loader->problems, MEOW_CONFIG, node->key_place,
+			"\"%s\" cannot be a route's name; it may have letters "
+			"and digits of any language, \".\", \"_\" and \"-\", does not begin with \".\" or \"-\", and has at most "
+			"%d bytes",
 			node->key, MOST_ROUTE_NAME);
 	struct config_section *section = section_create(&loader->config->arena, path, node->key_place, settings_route);
 	if (section == NULL || !loader_is_map(loader, path, node))
@@ -179,8 +187,10 @@ static void check_shared_sinks(struct loader *loader, size_t index, char **sinks
 	for (size_t i = 0; sinks[index] != NULL && i < index; i++) {
 		const struct config_route *other = &loader->config->routes[i];
 		if (other->connector == route->connector && sinks[i] != NULL && strcmp(sinks[i], sinks[index]) == 0)
-			problem_add(&loader->problems, MEOW_CONFIG, route->sink->place, "%s publishes to %s, as the route %s (%s) does; "
-				"two routes may not share it", route->sink->path, sinks[index], other->name, other->sink->place);
+			problem_add(&loader->problems, MEOW_CONFIG, route->sink->place,
+				"%s publishes to %s, as the route %s (%s) does; "
+				"two routes may not share it",
+				route->sink->path, sinks[index], other->name, other->sink->place);
 	}
 }
 
@@ -198,8 +208,8 @@ void loader_check_routes(struct loader *loader)
 		if (has_wrong_values(route->sink))
 			continue; // reported already; what follows from it would only confuse
 		if (route->connector->check != NULL && !route->connector->check(route->sink, &err))
-			problem_add(&loader->problems, err.kind, place_of_message(route->sink, err.text), "%s.%s", route->sink->path,
-				err.text);
+			problem_add(&loader->problems, err.kind, place_of_message(route->sink, err.text), "%s.%s",
+				route->sink->path, err.text);
 		else
 			check_shared_sinks(loader, i, sinks);
 	}

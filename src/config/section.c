@@ -25,7 +25,8 @@ struct config_section *section_create(
 
 bool section_key_is_secret(const char *key)
 {
-	static const char *const words[] = {"password", "secret", "token", "credential", "private", "jaas", "key.pem", "oauthbearer.config"};
+	static const char *const words[] = {
+		"password", "secret", "token", "credential", "private", "jaas", "key.pem", "oauthbearer.config"};
 	for (size_t i = 0; i < sizeof(words) / sizeof(*words); i++)
 		if (strcasestr(key, words[i]) != NULL)
 			return true;
@@ -36,11 +37,12 @@ static void wrong(struct section_context *context, struct config_section *sectio
 	const struct meow_error *err)
 {
 	section->values[index].wrong = true;
-	problem_add(context->problems, err->kind, place, "%s.%s: %s", section->path, section->settings[index].name, err->text);
+	problem_add(
+		context->problems, err->kind, place, "%s.%s: %s", section->path, section->settings[index].name, err->text);
 }
 
-static void wrong_shape(struct section_context *context, struct config_section *section, size_t index,
-	const char *place, const char *text)
+static void wrong_shape(
+	struct section_context *context, struct config_section *section, size_t index, const char *place, const char *text)
 {
 	struct meow_error err;
 	error_set(&err, MEOW_CONFIG, "%s", text);
@@ -68,8 +70,8 @@ static const char *scalar_text(struct section_context *context, struct config_se
 	return text;
 }
 
-static void set_items(struct section_context *context, struct config_section *section, size_t index,
-	const struct yaml_node *node)
+static void set_items(
+	struct section_context *context, struct config_section *section, size_t index, const struct yaml_node *node)
 {
 	struct section_value *value = &section->values[index];
 	struct section_item *items = arena_alloc(context->arena, (node->count + 1) * sizeof(*items));
@@ -93,11 +95,12 @@ static void set_items(struct section_context *context, struct config_section *se
 }
 
 // A list may be written as one value as well.
-static void set_list(struct section_context *context, struct config_section *section, size_t index,
-	const struct yaml_node *node)
+static void set_list(
+	struct section_context *context, struct config_section *section, size_t index, const struct yaml_node *node)
 {
 	if (node->kind == YAML_MAP || node->empty || (node->kind == YAML_LIST && node->count == 0)) {
-		wrong_shape(context, section, index, node->place, "must be a list with something in it, or not be there at all");
+		wrong_shape(
+			context, section, index, node->place, "must be a list with something in it, or not be there at all");
 		return;
 	}
 	if (node->kind == YAML_LIST) {
@@ -111,8 +114,8 @@ static void set_list(struct section_context *context, struct config_section *sec
 	set_items(context, section, index, &list);
 }
 
-void section_set_node(struct section_context *context, struct config_section *section, size_t index,
-	const struct yaml_node *node)
+void section_set_node(
+	struct section_context *context, struct config_section *section, size_t index, const struct yaml_node *node)
 {
 	enum setting_type type = section->settings[index].type;
 	if (type == SETTING_LIST) {
@@ -162,7 +165,8 @@ void section_set_defaults(struct section_context *context, struct config_section
 		if (setting->initial != NULL)
 			section_set_text(context, section, i, setting->initial, ORIGIN_DEFAULT, section->place);
 		else if (setting->required)
-			problem_add(context->problems, MEOW_CONFIG, section->place, "%s.%s is missing", section->path, setting->name);
+			problem_add(
+				context->problems, MEOW_CONFIG, section->place, "%s.%s is missing", section->path, setting->name);
 	}
 }
 

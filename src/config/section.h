@@ -10,10 +10,10 @@
 enum origin { ORIGIN_NONE, ORIGIN_DEFAULT, ORIGIN_FILE, ORIGIN_ENVIRONMENT, ORIGIN_FLAG };
 
 struct section_item {
-	const char *key;  // of a map
+	const char *key; // of a map
 	const char *text;
 	const char *place;
-	bool secret;      // of a map: a key that says so, or a value out of a file of its own
+	bool secret; // of a map: a key that says so, or a value out of a file of its own
 };
 
 struct section_value {
@@ -46,8 +46,8 @@ struct config_section *section_create(
 	struct arena *arena, const char *path, const char *place, const struct setting *settings);
 
 // A setting from the file. Substitutes, checks and keeps it, or reports a problem.
-void section_set_node(struct section_context *context, struct config_section *section, size_t index,
-	const struct yaml_node *node);
+void section_set_node(
+	struct section_context *context, struct config_section *section, size_t index, const struct yaml_node *node);
 
 // A scalar from elsewhere, as it is. `place` names it in problems.
 void section_set_text(struct section_context *context, struct config_section *section, size_t index, const char *text,

@@ -11,33 +11,57 @@
 #define MINUTES (60 * SECONDS)
 
 static const struct setting store_settings[] = {
-	{.name = "url", .type = SETTING_URL,
-		.help = "The PostgreSQL that keeps the events: postgresql://USER:PASSWORD@HOST:PORT/DATABASE. Without it libpq's "
+	{.name = "url",
+		.type = SETTING_URL,
+		.help =
+			"The PostgreSQL that keeps the events: postgresql://USER:PASSWORD@HOST:PORT/DATABASE. Without it libpq's "
 			"PG* variables name the store."},
 	{0},
 };
 
 static const struct setting relay_settings[] = {
-	{.name = "backoff_initial", .type = SETTING_DURATION, .initial = "100ms", .least = 1, .most = MINUTES,
+	{.name = "backoff_initial",
+		.type = SETTING_DURATION,
+		.initial = "100ms",
+		.least = 1,
+		.most = MINUTES,
 		.help = "How long a route waits before it starts again after a failure; each further failure doubles it."},
-	{.name = "backoff_max", .type = SETTING_DURATION, .initial = "30s", .least = 100, .most = 60 * MINUTES,
+	{.name = "backoff_max",
+		.type = SETTING_DURATION,
+		.initial = "30s",
+		.least = 100,
+		.most = 60 * MINUTES,
 		.help = "The longest wait between two starts of a route."},
-	{.name = "shutdown_timeout", .type = SETTING_DURATION, .initial = "10s", .least = 0, .most = 60 * MINUTES,
+	{.name = "shutdown_timeout",
+		.type = SETTING_DURATION,
+		.initial = "10s",
+		.least = 0,
+		.most = 60 * MINUTES,
 		.help = "How long a stop waits for what is in flight to be finished."},
 	{0},
 };
 
 static const struct setting http_settings[] = {
-	{.name = "listen", .type = SETTING_TEXT, .initial = "127.0.0.1:9187",
-		.help = "ADDRESS:PORT of /livez, /readyz, /metrics, /status and /version; an IPv6 address in brackets, port 0 takes "
-			"a free one; \"\" for no server."},
+	{.name = "listen",
+		.type = SETTING_TEXT,
+		.initial = "127.0.0.1:9187",
+		.help = "ADDRESS:PORT of /livez, /readyz, /metrics, /status and /version; an IPv6 address in brackets, port 0 "
+				"takes "
+				"a free one; \"\" for no server."},
 	{0},
 };
 
 static const struct setting log_settings[] = {
-	{.name = "level", .type = SETTING_CHOICE, .initial = "info", .choices = "debug|info|warn|error",
+	{.name = "level",
+		.type = SETTING_CHOICE,
+		.initial = "info",
+		.choices = "debug|info|warn|error",
 		.help = "The least level of what is logged on standard error."},
-	{.name = "format", .type = SETTING_CHOICE, .initial = "logfmt", .choices = "logfmt|json", .help = "How a line is written."},
+	{.name = "format",
+		.type = SETTING_CHOICE,
+		.initial = "logfmt",
+		.choices = "logfmt|json",
+		.help = "How a line is written."},
 	{0},
 };
 
@@ -49,17 +73,36 @@ const struct settings_section settings_fixed[SETTINGS_FIXED_COUNT] = {
 };
 
 const struct setting settings_route[] = {
-	{.name = "categories", .type = SETTING_LIST,
+	{.name = "categories",
+		.type = SETTING_LIST,
 		.help = "The aggregate types whose events are published. Without it: all."},
-	{.name = "format", .type = SETTING_CHOICE, .initial = "data", .choices = "data|envelope|msgpack",
+	{.name = "format",
+		.type = SETTING_CHOICE,
+		.initial = "data",
+		.choices = "data|envelope|msgpack",
 		.help = "What a sink gets for an event; see docs/formats.md."},
-	{.name = "start", .type = SETTING_CHOICE, .initial = "beginning", .choices = "beginning|now",
+	{.name = "start",
+		.type = SETTING_CHOICE,
+		.initial = "beginning",
+		.choices = "beginning|now",
 		.help = "Where a route that never ran begins."},
-	{.name = "window", .type = SETTING_BYTES, .initial = "4MB", .least = 64 * 1024, .most = 1024 * MB,
+	{.name = "window",
+		.type = SETTING_BYTES,
+		.initial = "4MB",
+		.least = 64 * 1024,
+		.most = 1024 * MB,
 		.help = "The most memory for events in flight. One event that is larger passes alone."},
-	{.name = "batch_rows", .type = SETTING_INTEGER, .initial = "2000", .least = 1, .most = 100000,
+	{.name = "batch_rows",
+		.type = SETTING_INTEGER,
+		.initial = "2000",
+		.least = 1,
+		.most = 100000,
 		.help = "The most events that are read at once."},
-	{.name = "checkpoint_interval", .type = SETTING_DURATION, .initial = "200ms", .least = 10, .most = MINUTES,
+	{.name = "checkpoint_interval",
+		.type = SETTING_DURATION,
+		.initial = "200ms",
+		.least = 10,
+		.most = MINUTES,
 		.help = "The longest time between a delivery and its checkpoint in the store."},
 	{0},
 };

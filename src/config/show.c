@@ -78,8 +78,8 @@ static bool is_plain(const char *text)
 		text[strlen(text) - 1] == ':')
 		return false;
 	for (const char *at = text; *at != '\0'; at++)
-		if ((unsigned char)*at < ' ' || *at == 0x7F || *at == '\\' || *at == '"' || *at == '[' || *at == ']' || *at == ',' ||
-			*at == '{' || *at == '}' || (*at == ':' && at[1] == ' ') || (*at == ' ' && at[1] == '#'))
+		if ((unsigned char)*at < ' ' || *at == 0x7F || *at == '\\' || *at == '"' || *at == '[' || *at == ']' ||
+			*at == ',' || *at == '{' || *at == '}' || (*at == ':' && at[1] == ' ') || (*at == ' ' && at[1] == '#'))
 			return false;
 	return true;
 }

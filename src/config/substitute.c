@@ -28,7 +28,10 @@ bool substitute_read_file(const char *path, struct buffer *out, struct meow_erro
 {
 	FILE *file = fopen(path, "rbe");
 	if (file == NULL)
-		return error_set(err, errno == ENOENT ? MEOW_MISSING : errno == EACCES ? MEOW_DENIED : MEOW_IO,
+		return error_set(err,
+			errno == ENOENT   ? MEOW_MISSING
+			: errno == EACCES ? MEOW_DENIED
+							  : MEOW_IO,
 			"%s cannot be opened: %s", path, strerror(errno));
 	bool good = read_all(file, path, out, err);
 	fclose(file);
@@ -41,8 +44,8 @@ bool substitute_read_file(const char *path, struct buffer *out, struct meow_erro
 	return true;
 }
 
-static bool put_file(
-	struct arena *arena, struct substitution *substitution, const char *path, struct buffer *out, struct meow_error *err)
+static bool put_file(struct arena *arena, struct substitution *substitution, const char *path, struct buffer *out,
+	struct meow_error *err)
 {
 	if (*path == '\0')
 		return error_set(err, MEOW_CONFIG, "\"${file:}\" names no file");
@@ -66,8 +69,10 @@ static bool put_variable(struct arena *arena, const char *inside, struct buffer 
 	size_t size = strspn(inside, NAME_CHARACTERS);
 	const char *rest = inside + size;
 	if (size == 0 || (*rest != '\0' && strncmp(rest, ":-", 2) != 0 && strncmp(rest, ":?", 2) != 0))
-		return error_set(err, MEOW_CONFIG, "\"${%s}\" cannot be understood; there are ${NAME}, ${NAME:-default}, "
-			"${NAME:?message} and ${file:PATH}, and \"$${\" stands for \"${\" itself", inside);
+		return error_set(err, MEOW_CONFIG,
+			"\"${%s}\" cannot be understood; there are ${NAME}, ${NAME:-default}, "
+			"${NAME:?message} and ${file:PATH}, and \"$${\" stands for \"${\" itself",
+			inside);
 	const char *name = arena_copy(arena, (struct meow_bytes){inside, size});
 	if (name == NULL)
 		return error_no_memory(err);
@@ -83,8 +88,8 @@ static bool put_variable(struct arena *arena, const char *inside, struct buffer 
 	return true;
 }
 
-static bool put_all(
-	struct arena *arena, struct substitution *substitution, const char *text, struct buffer *out, struct meow_error *err)
+static bool put_all(struct arena *arena, struct substitution *substitution, const char *text, struct buffer *out,
+	struct meow_error *err)
 {
 	for (const char *at = text; *at != '\0';) {
 		if (strncmp(at, "$${", 3) == 0) {
@@ -105,7 +110,7 @@ static bool put_all(
 		if (strstr(inside, "${") != NULL)
 			return error_set(err, MEOW_CONFIG, "\"${\" inside of \"${...}\": a default is taken as it is");
 		bool good = strncmp(inside, "file:", 5) == 0 ? put_file(arena, substitution, inside + 5, out, err)
-													  : put_variable(arena, inside, out, err);
+													 : put_variable(arena, inside, out, err);
 		if (!good)
 			return false;
 		at += 2 + size + 1;
@@ -113,8 +118,7 @@ static bool put_all(
 	return buffer_ok(out, err);
 }
 
-const char *substitute(
-	struct arena *arena, struct substitution *substitution, const char *text, struct meow_error *err)
+const char *substitute(struct arena *arena, struct substitution *substitution, const char *text, struct meow_error *err)
 {
 	if (strstr(text, "${") == NULL)
 		return text;

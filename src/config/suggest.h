@@ -12,7 +12,7 @@ struct suggest {
 	size_t distance;
 };
 
-struct suggest suggest_start(const char *word); // borrows
+struct suggest suggest_start(const char *word);               // borrows
 void suggest_try(struct suggest *suggest, const char *known); // copies
 
 // "; did you mean \"best\"?", or nothing if none is near.

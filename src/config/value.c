@@ -13,9 +13,8 @@ struct unit {
 };
 
 // Largest first, so that a number is shown in the largest unit that divides it.
-static const struct unit byte_units[] = {
-	{"GB", 1 << 30}, {"MB", 1 << 20}, {"KB", 1 << 10}, {"GiB", 1 << 30}, {"MiB", 1 << 20}, {"KiB", 1 << 10}, {"B", 1},
-	{"", 1}, {NULL, 0}};
+static const struct unit byte_units[] = {{"GB", 1 << 30}, {"MB", 1 << 20}, {"KB", 1 << 10}, {"GiB", 1 << 30},
+	{"MiB", 1 << 20}, {"KiB", 1 << 10}, {"B", 1}, {"", 1}, {NULL, 0}};
 static const struct unit time_units[] = {
 	{"d", 86400000}, {"h", 3600000}, {"m", 60000}, {"s", 1000}, {"ms", 1}, {NULL, 0}};
 
@@ -80,7 +79,8 @@ static bool parse_choice(const struct setting *setting, const char *text, struct
 		at += size + (at[size] == '|');
 	}
 	char advice[SUGGEST_TEXT_SIZE];
-	return error_set(err, MEOW_CONFIG, "\"%s\" is none of %s%s", text, setting->choices, suggest_text(&suggest, advice));
+	return error_set(
+		err, MEOW_CONFIG, "\"%s\" is none of %s%s", text, setting->choices, suggest_text(&suggest, advice));
 }
 
 bool value_parse(const struct setting *setting, const char *text, int64_t *ret_number, struct meow_error *err)

@@ -103,7 +103,7 @@ static struct yaml_node *make_scalar(struct reader *reader, const yaml_event_t *
 	node->text = arena_copy(reader->arena, text);
 	bool plain = event->data.scalar.style == YAML_PLAIN_SCALAR_STYLE;
 	node->empty = plain && node->text != NULL &&
-		(text.size == 0 || strcmp(node->text, "~") == 0 || strcmp(node->text, "null") == 0);
+				  (text.size == 0 || strcmp(node->text, "~") == 0 || strcmp(node->text, "null") == 0);
 	return node->text == NULL ? NULL : node;
 }
 
@@ -210,7 +210,7 @@ static struct yaml_node *read_document(struct reader *reader)
 		if (event.type == YAML_DOCUMENT_START_EVENT && root != NULL)
 			good = refuse(reader, &event, "a second YAML document; a configuration is one");
 		else if (event.type == YAML_SCALAR_EVENT || event.type == YAML_SEQUENCE_START_EVENT ||
-			event.type == YAML_MAPPING_START_EVENT || event.type == YAML_ALIAS_EVENT)
+				 event.type == YAML_MAPPING_START_EVENT || event.type == YAML_ALIAS_EVENT)
 			good = (root = read_value(reader, &event, 0)) != NULL;
 		yaml_event_delete(&event);
 		if (!good)
@@ -230,7 +230,8 @@ struct yaml_node *yaml_tree_read(
 		return NULL;
 	}
 	// It asserts that there is a text, even of no length.
-	yaml_parser_set_input_string(&reader.parser, (const unsigned char *)(text.data == NULL ? "" : text.data), text.size);
+	yaml_parser_set_input_string(
+		&reader.parser, (const unsigned char *)(text.data == NULL ? "" : text.data), text.size);
 	struct yaml_node *root = read_document(&reader);
 	yaml_parser_delete(&reader.parser);
 	return root;

@@ -46,8 +46,10 @@ static void on_request(struct evhttp_request *request, void *arg)
 
 	struct evkeyvalq *headers = evhttp_request_get_output_headers(request);
 	struct evbuffer *body = evbuffer_new();
-	bool ready = body != NULL && !reply.body.failed && evhttp_add_header(headers, "Content-Type", reply.content_type) == 0;
-	if (ready && reply.body.data != NULL && evbuffer_add_reference(body, reply.body.data, reply.body.size, free_body, NULL) == 0)
+	bool ready =
+		body != NULL && !reply.body.failed && evhttp_add_header(headers, "Content-Type", reply.content_type) == 0;
+	if (ready && reply.body.data != NULL &&
+		evbuffer_add_reference(body, reply.body.data, reply.body.size, free_body, NULL) == 0)
 		reply.body.data = NULL; // the reply owns it now
 	evhttp_send_reply(request, ready ? reply.status : HTTP_INTERNAL, NULL, body);
 	if (body != NULL)

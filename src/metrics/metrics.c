@@ -58,10 +58,10 @@ struct series {
 	int64_t (*value)(const struct route_metrics *values);
 };
 
-#define VALUE(field) \
-	static int64_t value_##field(const struct route_metrics *values) \
-	{ \
-		return (int64_t)atomic_load_explicit(&values->field, memory_order_relaxed); \
+#define VALUE(field)                                                                                                   \
+	static int64_t value_##field(const struct route_metrics *values)                                                   \
+	{                                                                                                                  \
+		return (int64_t)atomic_load_explicit(&values->field, memory_order_relaxed);                                    \
 	}
 VALUE(position)
 VALUE(lag_seconds_us)
@@ -93,8 +93,8 @@ static const struct series route_series[] = {
 		value_lag_seconds_us},
 	{"meowmx_route_eta_seconds", "gauge", "Until it has caught up at the pace of late; +Inf while it stands.",
 		UNIT_SECONDS_OF_US, value_eta_us},
-	{"meowmx_route_last_progress_timestamp_seconds", "gauge", "When something was last delivered.",
-		UNIT_SECONDS_OF_US, value_last_progress_us},
+	{"meowmx_route_last_progress_timestamp_seconds", "gauge", "When something was last delivered.", UNIT_SECONDS_OF_US,
+		value_last_progress_us},
 	{"meowmx_route_events_total", "counter", "Events that the sink has acknowledged.", UNIT_ONE, value_events},
 	{"meowmx_route_bytes_total", "counter", "Their data.", UNIT_ONE, value_bytes},
 	{"meowmx_route_filtered_events_total", "counter", "Events that were read and not for this route.", UNIT_ONE,
@@ -115,12 +115,12 @@ const char *const metrics_names[] = {"meowmx_build_info", "meowmx_store_up", "me
 	"meowmx_store_settled_position", "meowmx_store_unsettled_transactions", "meowmx_store_oldest_unsettled_seconds",
 	"meowmx_route_state", "meowmx_route_errors_total", "meowmx_route_publish_duration_seconds",
 	"meowmx_route_latency_seconds", "meowmx_route_position", "meowmx_route_lag_events", "meowmx_route_lag_seconds",
-	"meowmx_route_eta_seconds", "meowmx_route_last_progress_timestamp_seconds", "meowmx_route_events_total", "meowmx_route_bytes_total",
-	"meowmx_route_filtered_events_total", "meowmx_route_restarts_total", "meowmx_route_duplicates_skipped_total",
-	"meowmx_route_inflight_events", "meowmx_route_buffer_bytes", "meowmx_route_settled_looks_total",
-	"meowmx_lease_epoch", "meowmx_loop_longest_turn_seconds", "process_cpu_seconds_total",
-	"process_resident_memory_bytes", "process_virtual_memory_bytes", "process_start_time_seconds",
-	"process_open_fds", "process_max_fds", "process_virtual_memory_max_bytes", NULL};
+	"meowmx_route_eta_seconds", "meowmx_route_last_progress_timestamp_seconds", "meowmx_route_events_total",
+	"meowmx_route_bytes_total", "meowmx_route_filtered_events_total", "meowmx_route_restarts_total",
+	"meowmx_route_duplicates_skipped_total", "meowmx_route_inflight_events", "meowmx_route_buffer_bytes",
+	"meowmx_route_settled_looks_total", "meowmx_lease_epoch", "meowmx_loop_longest_turn_seconds",
+	"process_cpu_seconds_total", "process_resident_memory_bytes", "process_virtual_memory_bytes",
+	"process_start_time_seconds", "process_open_fds", "process_max_fds", "process_virtual_memory_max_bytes", NULL};
 
 struct writer {
 	struct buffer *out;
@@ -152,8 +152,7 @@ static void put_seconds(struct buffer *out, int64_t us)
 	if (us == METRICS_NEVER)
 		buffer_put_text(out, "+Inf");
 	else
-		buffer_printf(out, "%s%lld.%06lld", us < 0 ? "-" : "", llabs(us / 1000000),
-			llabs(us % 1000000));
+		buffer_printf(out, "%s%lld.%06lld", us < 0 ? "-" : "", llabs(us / 1000000), llabs(us % 1000000));
 }
 
 static void write_value(const struct writer *writer, enum unit unit, int64_t value)
@@ -262,8 +261,10 @@ static int64_t start_time_us(void)
 		unsigned long long ticks = 0;
 		FILE *file = fopen("/proc/self/stat", "re");
 		if (file) {
-			if (fscanf(file, "%*d (%*[^)]) %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d "
-							 "%*d %llu", &ticks) != 1)
+			if (fscanf(file,
+					"%*d (%*[^)]) %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d "
+					"%*d %llu",
+					&ticks) != 1)
 				ticks = 0;
 			fclose(file);
 		}
@@ -299,7 +300,7 @@ static void write_process(const struct writer *writer)
 	struct rusage usage;
 	getrusage(RUSAGE_SELF, &usage);
 	int64_t cpu = ((int64_t)usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * 1000000 + usage.ru_utime.tv_usec +
-		usage.ru_stime.tv_usec;
+				  usage.ru_stime.tv_usec;
 	long long virtual_pages = 0, resident_pages = 0;
 	FILE *file = fopen("/proc/self/statm", "re");
 	if (file) {
@@ -314,8 +315,8 @@ static void write_process(const struct writer *writer)
 	plain(writer, "process_cpu_seconds_total", "counter", "User and system time.", cpu, UNIT_SECONDS_OF_US);
 	plain(writer, "process_resident_memory_bytes", "gauge", "Resident memory.", resident_pages * page, UNIT_ONE);
 	plain(writer, "process_virtual_memory_bytes", "gauge", "Virtual memory.", virtual_pages * page, UNIT_ONE);
-	plain(writer, "process_start_time_seconds", "gauge", "When the process began.", start_time_us(),
-		UNIT_SECONDS_OF_US);
+	plain(
+		writer, "process_start_time_seconds", "gauge", "When the process began.", start_time_us(), UNIT_SECONDS_OF_US);
 	plain(writer, "process_open_fds", "gauge", "Open file descriptors.", open_descriptors(), UNIT_ONE);
 	plain(writer, "process_max_fds", "gauge", "How many there may be.", limit_of(files), UNIT_ONE);
 	plain(writer, "process_virtual_memory_max_bytes", "gauge", "How much virtual memory there may be, -1 for any.",

@@ -25,9 +25,9 @@ struct route_metrics {
 	_Atomic int state; // enum route_state
 	_Atomic bool caught_up;
 	_Atomic int64_t position, delivered, head, settled;
-	_Atomic int64_t lag_seconds_us;      // age of the oldest event not yet delivered, 0 if none
-	_Atomic int64_t eta_us;              // until caught up at the pace of late, METRICS_NEVER while it stands
-	_Atomic int64_t last_progress_us;    // wall clock
+	_Atomic int64_t lag_seconds_us;   // age of the oldest event not yet delivered, 0 if none
+	_Atomic int64_t eta_us;           // until caught up at the pace of late, METRICS_NEVER while it stands
+	_Atomic int64_t last_progress_us; // wall clock
 	_Atomic uint64_t events, bytes, filtered, restarts, duplicates_skipped;
 	_Atomic uint64_t errors[METRICS_ERROR_KINDS];
 	_Atomic uint64_t inflight_events, buffer_bytes;

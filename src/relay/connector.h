@@ -52,8 +52,8 @@ struct connector_context {
 	const struct encoder *encoder;         // of the route's format; outlives the connector
 	const char *store_id;                  // a UUID
 	const char *route;
-	int layout, partition;                 // 0, 0 until a route is split
-	int64_t epoch;                         // 0 until there are leases
+	int layout, partition; // 0, 0 until a route is split
+	int64_t epoch;         // 0 until there are leases
 	int64_t generation;
 	const struct connector_host *host;
 	void *host_arg;
@@ -64,7 +64,7 @@ struct connector_context {
 enum connector_rule { SINK_REWIND, SINK_GO_ON, SINK_STOP };
 
 struct connector_impl {
-	const char *name; // the key of its section in a route: "kafka"
+	const char *name;               // the key of its section in a route: "kafka"
 	const struct setting *settings; // ends with a setting without a name
 	enum connector_rule when_behind;
 	enum connector_rule when_empty;

@@ -182,7 +182,6 @@ bool encoder_trace(
 		if (!buffer_ok(scratch, err))
 			return false;
 	}
-	*ret_trace = (struct encoder_trace){
-		trace_found(&reader, 0), trace_found(&reader, 1), trace_found(&reader, 2)};
+	*ret_trace = (struct encoder_trace){trace_found(&reader, 0), trace_found(&reader, 1), trace_found(&reader, 2)};
 	return true;
 }

@@ -21,8 +21,9 @@ static void answer_ready(struct endpoint *endpoint, bool verbose, struct http_re
 		bool ok = is_ready(&report);
 		ready &= ok;
 		if (!ok || verbose)
-			buffer_printf(&reply->body, "[%c] route %s: %s%s%s\n", ok ? '+' : '-', executor_route(endpoint->executors[i]),
-				route_state_name(report.state), *report.reason ? ": " : "", report.reason);
+			buffer_printf(&reply->body, "[%c] route %s: %s%s%s\n", ok ? '+' : '-',
+				executor_route(endpoint->executors[i]), route_state_name(report.state), *report.reason ? ": " : "",
+				report.reason);
 	}
 	if (!ready)
 		reply->status = 503;
@@ -38,8 +39,8 @@ static void answer_metrics(struct endpoint *endpoint, const char *accept, struct
 		return;
 	}
 	for (size_t i = 0; i < endpoint->count; i++)
-		routes[i] = (struct metrics_route){
-			executor_route(endpoint->executors[i]), executor_metrics(endpoint->executors[i])};
+		routes[i] =
+			(struct metrics_route){executor_route(endpoint->executors[i]), executor_metrics(endpoint->executors[i])};
 	reply->content_type = openmetrics ? "application/openmetrics-text; version=1.0.0; charset=utf-8"
 									  : "text/plain; version=0.0.4; charset=utf-8";
 	metrics_write(routes, endpoint->count, openmetrics, &reply->body);
@@ -62,12 +63,14 @@ static void put_route(struct executor *executor, struct buffer *out)
 	int64_t position = atomic_load(&values->position), head = atomic_load(&values->head);
 	buffer_put_text(out, "{\"name\":");
 	buffer_put_json(out, bytes_of(executor_route(executor)));
-	buffer_printf(out, ",\"state\":\"%s\",\"position\":%" PRId64 ",\"delivered\":%" PRId64 ",\"head\":%" PRId64
-		",\"settled\":%" PRId64 ",\"lag_events\":%" PRId64 ",\"lag_seconds\":%.3f,\"caught_up\":%s,\"events\":%" PRIu64
-		",\"inflight_events\":%" PRIu64 ",\"restarts\":%" PRIu64, route_state_name(report.state), position,
-		atomic_load(&values->delivered), head, atomic_load(&values->settled), head > position ? head - position : 0,
-		(double)atomic_load(&values->lag_seconds_us) / 1e6, atomic_load(&values->caught_up) ? "true" : "false",
-		atomic_load(&values->events), atomic_load(&values->inflight_events), atomic_load(&values->restarts));
+	buffer_printf(out,
+		",\"state\":\"%s\",\"position\":%" PRId64 ",\"delivered\":%" PRId64 ",\"head\":%" PRId64 ",\"settled\":%" PRId64
+		",\"lag_events\":%" PRId64 ",\"lag_seconds\":%.3f,\"caught_up\":%s,\"events\":%" PRIu64
+		",\"inflight_events\":%" PRIu64 ",\"restarts\":%" PRIu64,
+		route_state_name(report.state), position, atomic_load(&values->delivered), head, atomic_load(&values->settled),
+		head > position ? head - position : 0, (double)atomic_load(&values->lag_seconds_us) / 1e6,
+		atomic_load(&values->caught_up) ? "true" : "false", atomic_load(&values->events),
+		atomic_load(&values->inflight_events), atomic_load(&values->restarts));
 	put_text(out, "reason", report.reason);
 	put_text(out, "error_class", report.error_class);
 	if (report.error_position)

@@ -11,7 +11,6 @@ struct endpoint {
 };
 
 // An http_fn; arg is a struct endpoint.
-void endpoint_answer(
-	void *arg, const char *path, const char *query, const char *accept, struct http_reply *reply);
+void endpoint_answer(void *arg, const char *path, const char *query, const char *accept, struct http_reply *reply);
 
 #endif

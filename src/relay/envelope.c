@@ -52,8 +52,17 @@ void envelope_write(struct buffer *buffer, const struct meow_event *event, int64
 }
 
 enum key {
-	KEY_POSITION, KEY_AGGREGATE_TYPE, KEY_AGGREGATE_ID, KEY_VERSION, KEY_TYPE, KEY_TIME, KEY_DATA, KEY_METADATA,
-	KEY_GENERATION, KEY_EXPECT, KEY_NONE
+	KEY_POSITION,
+	KEY_AGGREGATE_TYPE,
+	KEY_AGGREGATE_ID,
+	KEY_VERSION,
+	KEY_TYPE,
+	KEY_TIME,
+	KEY_DATA,
+	KEY_METADATA,
+	KEY_GENERATION,
+	KEY_EXPECT,
+	KEY_NONE
 };
 
 static const char *const key_names[] = {"position", "aggregate_type", "aggregate_id", "version", "type", "time", "data",
@@ -65,11 +74,11 @@ struct reader {
 	struct envelope_line found;
 	size_t text_at[KEY_NONE]; // where the text of a key starts in scratch, since scratch may move while it grows
 	yajl_handle handle;
-	enum key key;      // whose value comes next
-	unsigned seen;     // a bit for each key
-	size_t depth;      // 1 inside the line's object
-	size_t key_end;    // behind the key's string
-	bool done;         // the object has ended
+	enum key key;   // whose value comes next
+	unsigned seen;  // a bit for each key
+	size_t depth;   // 1 inside the line's object
+	size_t key_end; // behind the key's string
+	bool done;      // the object has ended
 	struct meow_error *err;
 };
 
@@ -260,7 +269,8 @@ static int on_key(void *arg, const unsigned char *text, size_t size)
 		key++;
 	if (key == KEY_NONE) {
 		// The raw key is shown, since an unescaped one could hold anything.
-		error_set(reader->err, MEOW_INVALID, "column %zu: unknown key \"%.*s\"; there are aggregate_type, aggregate_id, "
+		error_set(reader->err, MEOW_INVALID,
+			"column %zu: unknown key \"%.*s\"; there are aggregate_type, aggregate_id, "
 			"expect, version, type, time, data, metadata, position and generation",
 			json_text_column(reader->line, reader->key_end - 1), size > 60 ? 60 : (int)size, name.data);
 		return false;

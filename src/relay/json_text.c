@@ -40,8 +40,8 @@ bool json_text_check(struct meow_bytes text, struct meow_error *err)
 		return true;
 	size_t at = first_bad_byte(text);
 	if (text.data[at] == '\0')
-		return error_set(err, MEOW_INVALID, "column %zu: a raw NUL byte; JSON writes it as \\u0000",
-			json_text_column(text, at));
+		return error_set(
+			err, MEOW_INVALID, "column %zu: a raw NUL byte; JSON writes it as \\u0000", json_text_column(text, at));
 	return error_set(err, MEOW_INVALID, "column %zu: byte 0x%02X is not UTF-8; convert the text to UTF-8 first",
 		json_text_column(text, at), (unsigned)(unsigned char)text.data[at]);
 }

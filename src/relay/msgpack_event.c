@@ -148,7 +148,7 @@ static bool double_holds(double number, const struct decimal *decimal)
 		if (text[at] != '.')
 			bare[digits++] = text[at];
 	return digits == decimal->count && memcmp(bare, decimal->digits, digits) == 0 &&
-		strtol(text + at + 1, NULL, 10) == decimal->exponent;
+		   strtol(text + at + 1, NULL, 10) == decimal->exponent;
 }
 
 static bool to_uint64(const char *text, size_t size, uint64_t *ret_number)
@@ -287,14 +287,16 @@ static bool pack_json(struct buffer *buffer, struct meow_bytes json, struct meow
 {
 	size_t lone = json_text_lone_surrogate(json);
 	if (lone < json.size)
-		return error_set(err, MEOW_INVALID, "column %zu: half of a surrogate pair (%.6s), which is no character and cannot "
-			"be in MessagePack; use format data or envelope", json_text_column(json, lone), json.data + lone);
+		return error_set(err, MEOW_INVALID,
+			"column %zu: half of a surrogate pair (%.6s), which is no character and cannot "
+			"be in MessagePack; use format data or envelope",
+			json_text_column(json, lone), json.data + lone);
 	struct counter counter;
 	buffer_init(&counter.counts);
 	buffer_init(&counter.open);
 	count_elements(&counter, json);
-	bool ok = counter.counts.failed || counter.open.failed ? error_no_memory(err)
-														  : pack_counted(buffer, json, &counter, err);
+	bool ok =
+		counter.counts.failed || counter.open.failed ? error_no_memory(err) : pack_counted(buffer, json, &counter, err);
 	buffer_finish(&counter.counts);
 	buffer_finish(&counter.open);
 	return ok;
@@ -332,7 +334,7 @@ bool msgpack_event_write(
 	msgpack_packer to;
 	msgpack_packer_init(&to, buffer, write_to_buffer);
 	msgpack_pack_map(&to, (size_t)3 + (event->aggregate_type.data != NULL) + (event->aggregate_id.data != NULL) +
-		(event->type.data != NULL) + timed + described + (generation > 0));
+							  (event->type.data != NULL) + timed + described + (generation > 0));
 	pack_key(&to, "position");
 	msgpack_pack_int64(&to, event->position);
 	pack_pair(&to, "aggregate_type", event->aggregate_type);

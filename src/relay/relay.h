@@ -8,7 +8,7 @@
 
 // Runs all routes of the configuration until TERM or INT, and returns the process's exit status. Blocks. connectors: those
 // that the configuration's routes may name. Logs what happens.
-int relay_run(const struct config *config, const struct connector_impl *const *connectors, size_t count,
-	const char *store_url);
+int relay_run(
+	const struct config *config, const struct connector_impl *const *connectors, size_t count, const char *store_url);
 
 #endif

@@ -288,11 +288,17 @@ void route_save(struct route *route)
 	}
 	note_mark(route);
 	bool sound = route->state == ROUTE_RUNNING || route->phase == PHASE_SAVING;
-	struct checkpoint save = {.subscription = route->settings.name, .delivered = route->checkpoint.delivered,
-		.position = route->checkpoint.position, .fingerprint = route->loaded_fingerprint,
-		.generation = route->checkpoint.generation, .epoch = route->checkpoint.epoch, .state = state_to_save(route),
-		.reason = sound ? NULL : route->err.text, .error_class = sound ? NULL : error_kind_name(route->err.kind),
-		.error_position = sound ? 0 : route->error_position, .keep_stop = !sound && route->keep_stop,
+	struct checkpoint save = {.subscription = route->settings.name,
+		.delivered = route->checkpoint.delivered,
+		.position = route->checkpoint.position,
+		.fingerprint = route->loaded_fingerprint,
+		.generation = route->checkpoint.generation,
+		.epoch = route->checkpoint.epoch,
+		.state = state_to_save(route),
+		.reason = sound ? NULL : route->err.text,
+		.error_class = sound ? NULL : error_kind_name(route->err.kind),
+		.error_position = sound ? 0 : route->error_position,
+		.keep_stop = !sound && route->keep_stop,
 		.decision_known = route->decision};
 	// It stays until it has led somewhere: a sink that is away for a moment does not undo it.
 	bool led_on = route->checkpoint.delivered > route->chosen_delivered || route->phase == PHASE_HALTED;
@@ -400,10 +406,14 @@ void route_report(const struct route *route, struct route_report *ret_report)
 	bool sound = route->state == ROUTE_RUNNING || route->state == ROUTE_UNASSIGNED;
 	bool stands_still = *route->watch.standstill != '\0';
 	*ret_report = (struct route_report){.state = route->state,
-		.reason = !sound ? route->err.text : stands_still ? route->watch.standstill : NULL,
+		.reason = !sound         ? route->err.text
+				  : stands_still ? route->watch.standstill
+								 : NULL,
 		.error_class = sound ? NULL : error_kind_name(route->err.kind),
-		.error_position = sound ? 0 : route->error_position, .stands_still = stands_still,
-		.retry_in_ms = -1, .held_back_by = *route->watch.held_by ? route->watch.held_by : NULL};
+		.error_position = sound ? 0 : route->error_position,
+		.stands_still = stands_still,
+		.retry_in_ms = -1,
+		.held_back_by = *route->watch.held_by ? route->watch.held_by : NULL};
 	if (route->retry_at_us >= 0)
 		ret_report->retry_in_ms = (route->retry_at_us - loop_now_us(route->env.loop)) / MS;
 }

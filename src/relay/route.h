@@ -23,7 +23,7 @@ struct route_settings {
 	size_t window_bytes; // the bound on batches in memory, a statement's result included
 	size_t batch_rows;
 	int64_t backoff_least_ms, backoff_most_ms;
-	int64_t drain_ms;    // how long a stop waits for what is in flight
+	int64_t drain_ms;      // how long a stop waits for what is in flight
 	int64_t checkpoint_ms; // at most this long between delivery and checkpoint while there is work
 };
 
@@ -50,11 +50,11 @@ void route_destroy(struct route *route); // at once; takes NULL
 // For /status and the log: where it stands. Loop's thread only; valid until the route runs again.
 struct route_report {
 	enum route_state state;
-	const char *reason;   // NULL while all is well
-	bool stands_still;    // it runs, is not caught up, and has not moved for long: reason says why
+	const char *reason; // NULL while all is well
+	bool stands_still;  // it runs, is not caught up, and has not moved for long: reason says why
 	const char *error_class;
 	int64_t error_position;
-	int64_t retry_in_ms;  // -1 if none is due
+	int64_t retry_in_ms;      // -1 if none is due
 	const char *held_back_by; // who holds back the settled position, NULL if nobody
 };
 void route_report(const struct route *route, struct route_report *ret_report);

@@ -57,9 +57,10 @@ static void tell_about_store(struct route *route)
 		LOG(LOG_WARN, "a pooler stands before PostgreSQL: this route polls instead of sleeping until it is woken",
 			LOG_TEXT("route", name));
 	if (route->info.fsync_off || route->info.synchronous_commit_off)
-		LOG(LOG_WARN, route->info.fsync_off
-			? "fsync is off: after a crash the store may forget events that were already published"
-			: "synchronous_commit is off: after a crash the store may forget events that were already published",
+		LOG(LOG_WARN,
+			route->info.fsync_off
+				? "fsync is off: after a crash the store may forget events that were already published"
+				: "synchronous_commit is off: after a crash the store may forget events that were already published",
 			LOG_TEXT("route", name));
 }
 
@@ -80,7 +81,7 @@ static bool may_go_on(struct route *route, const struct checkpoint *loaded)
 {
 	if (route->phase == PHASE_HALTED && route->state == ROUTE_FAILED)
 		return loaded->resume_from_store || loaded->position > route->checkpoint.position ||
-			loaded->generation != route->checkpoint.generation;
+			   loaded->generation != route->checkpoint.generation;
 	return true;
 }
 
@@ -94,8 +95,8 @@ static void pause_here(struct route *route, enum route_state state, const struct
 		route->checkpoint.generation = loaded->generation;
 		route->checkpoint.delivered = loaded->delivered;
 		LOG(state == ROUTE_PAUSED ? LOG_INFO : LOG_ERROR,
-			state == ROUTE_PAUSED ? "route is paused" : "route stays stopped",
-			LOG_TEXT("route", route->settings.name), LOG_TEXT("err", route->err.text));
+			state == ROUTE_PAUSED ? "route is paused" : "route stays stopped", LOG_TEXT("route", route->settings.name),
+			LOG_TEXT("err", route->err.text));
 		route_show_state(route, state);
 	}
 	loop_timer_start(route->timer, 1000 * MS);
@@ -117,7 +118,7 @@ static void take_checkpoint(struct route *route, const struct checkpoint *loaded
 	route->decision = loaded->resume_from_store;
 	if (!route->decision || known)
 		return;
-	route->refused = 0; // tried anew
+	route->refused = 0;                // tried anew
 	free(route->executor_fingerprint); // and what was known of the store before counts no more
 	route->executor_fingerprint = NULL;
 	route->executor_delivered = 0;
@@ -191,9 +192,14 @@ void route_look_for_start(struct route *route)
 static void open_sink(struct route *route)
 {
 	struct meow_error err;
-	struct connector_context context = {.loop = route->env.loop, .settings = route->env.sink,
-		.encoder = route->env.encoder, .store_id = route->info.store.store_id, .route = route->settings.name,
-		.epoch = route->checkpoint.epoch, .generation = route->checkpoint.generation, .host = &route_host,
+	struct connector_context context = {.loop = route->env.loop,
+		.settings = route->env.sink,
+		.encoder = route->env.encoder,
+		.store_id = route->info.store.store_id,
+		.route = route->settings.name,
+		.epoch = route->checkpoint.epoch,
+		.generation = route->checkpoint.generation,
+		.host = &route_host,
 		.host_arg = route};
 	route->connector = route->env.connector->create(&context, &err);
 	if (route->connector)
@@ -208,7 +214,7 @@ static void choose(struct route *route, int64_t delivered, const char *fingerpri
 	const struct checkpoint *stored = &route->checkpoint;
 	struct fingerprint known;
 	bool moved = route->loaded_fingerprint && fingerprint_parse(bytes_of(route->loaded_fingerprint), &known) &&
-		known.timeline != route->info.store.timeline;
+				 known.timeline != route->info.store.timeline;
 	char *copy = fingerprint ? strdup(fingerprint) : NULL;
 	free(route->chosen_fingerprint);
 	route->chosen_fingerprint = copy;
@@ -224,9 +230,10 @@ static void stop_at_rule(struct route *route, const char *what)
 {
 	struct meow_error err;
 	const char *advice = route->env.connector->stop_advice;
-	error_set(&err, MEOW_CONFIG, "%s, although %" PRId64 " was delivered: %s, or go on behind the checkpoint with "
-		"`meowmx subscription resume %s`", what, route->checkpoint.delivered, advice ? advice : "bring its data back",
-		route->settings.name);
+	error_set(&err, MEOW_CONFIG,
+		"%s, although %" PRId64 " was delivered: %s, or go on behind the checkpoint with "
+		"`meowmx subscription resume %s`",
+		what, route->checkpoint.delivered, advice ? advice : "bring its data back", route->settings.name);
 	route_halt(route, &err, 0, false);
 }
 
@@ -237,7 +244,8 @@ static void say_choice(struct route *route, const char *message, int64_t sink, i
 }
 
 // The sink remembers less than the store, or nothing. False if the route stops there.
-static bool follow_rule(struct route *route, enum connector_rule rule, int64_t sink, const char *fingerprint, bool empty)
+static bool follow_rule(
+	struct route *route, enum connector_rule rule, int64_t sink, const char *fingerprint, bool empty)
 {
 	int64_t store = route->checkpoint.delivered;
 	switch (rule) {

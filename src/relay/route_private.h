@@ -10,8 +10,8 @@
 #include "store/settled.h"
 
 enum phase {
-	PHASE_IDLE,     // not started, or everything is closed
-	PHASE_OPENING,  // store, checkpoint, sink, comparison
+	PHASE_IDLE,    // not started, or everything is closed
+	PHASE_OPENING, // store, checkpoint, sink, comparison
 	PHASE_RUNNING,
 	PHASE_FALLING,  // something failed: the next turn drops what must go
 	PHASE_WAITING,  // for the next try
@@ -29,9 +29,9 @@ struct route_watch {
 	int64_t moved_us;          // monotonic: when it last moved or was caught up
 	int64_t rate_milli;        // positions a second, in thousandths, smoothed
 	int64_t rated_position;
-	bool asking;               // for the store's head, while nobody follows it
-	char held_by[160];         // who holds the settled position back, empty if nobody
-	char standstill[200];      // why it does not move although it runs, empty while it does
+	bool asking;          // for the store's head, while nobody follows it
+	char held_by[160];    // who holds the settled position back, empty if nobody
+	char standstill[200]; // why it does not move although it runs, empty while it does
 };
 
 struct opening {
@@ -53,9 +53,9 @@ struct route {
 
 	struct checkpoint checkpoint; // as loaded; its fingerprint is owned
 	char *loaded_fingerprint;
-	bool decision; // the row carries an operator's resume, which this try follows
+	bool decision;               // the row carries an operator's resume, which this try follows
 	struct settled *start_proof; // while a new route with start: now looks for its place
-	int64_t start_wanted; // the first candidate seen, -1 before that
+	int64_t start_wanted;        // the first candidate seen, -1 before that
 
 	struct connector *connector;
 	char *chosen_fingerprint; // of the event the route goes on behind
@@ -110,9 +110,9 @@ void route_is_back(struct route *route); // it runs, and that has lasted
 
 void route_watch_start(struct route *route);
 void route_watch_delivered(struct route *route, const struct batch *batch);
-void route_watch_unfollow(struct route *route); // before the follower goes
+void route_watch_unfollow(struct route *route);                                    // before the follower goes
 void route_watch_holder(struct route *route, const struct session_holder *oldest); // NULL: nobody
-void route_watch_tick(struct route *route); // once a second
+void route_watch_tick(struct route *route);                                        // once a second
 void route_update_metrics(struct route *route);
 
 // Something failed. From the store: the session goes as well.
@@ -123,8 +123,8 @@ void route_halt(struct route *route, const struct meow_error *err, int64_t posit
 
 void route_set_state(struct route *route, enum route_state state);  // and saves it with the next checkpoint
 void route_show_state(struct route *route, enum route_state state); // as it stands in the row already
-void route_save(struct route *route);  // now, unless one is under way
-void route_touch(struct route *route); // soon
+void route_save(struct route *route);                               // now, unless one is under way
+void route_touch(struct route *route);                              // soon
 void route_save_later(struct route *route);
 void route_close(struct route *route); // everything is dropped; then environment.stopped
 void route_saved_last(struct route *route);

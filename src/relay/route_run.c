@@ -16,13 +16,15 @@ void route_run(struct route *route)
 {
 	struct meow_error err;
 	window_reset(route->window, route->chosen_delivered, route->chosen_position, route->chosen_fingerprint);
-	struct follow_settings settings = {.after = route->chosen_position, .trust_after = true,
-		.categories = route->settings.categories, .category_count = route->settings.category_count,
-		.batch_rows = route->settings.batch_rows, .batch_bytes = route->settings.window_bytes / 4 + 1,
+	struct follow_settings settings = {.after = route->chosen_position,
+		.trust_after = true,
+		.categories = route->settings.categories,
+		.category_count = route->settings.category_count,
+		.batch_rows = route->settings.batch_rows,
+		.batch_bytes = route->settings.window_bytes / 4 + 1,
 		.poll_only = route->info.pooled};
 	route->env.connector->begin(route->connector, route->chosen_delivered, route->chosen_fingerprint);
-	route->follow =
-		follow_create(route->env.loop, route->session, &settings, on_batch, on_lost, route, &err);
+	route->follow = follow_create(route->env.loop, route->session, &settings, on_batch, on_lost, route, &err);
 	if (!route->follow) {
 		route_fail(route, &err, false);
 		return;
@@ -55,7 +57,8 @@ static void on_refused(void *arg, int64_t position, const struct meow_error *err
 	struct meow_error again;
 	route->refused = position;
 	route->refused_err = *err;
-	error_set(&again, MEOW_UNAVAILABLE, "the sink refused the event at %" PRId64 ": sending what precedes it", position);
+	error_set(
+		&again, MEOW_UNAVAILABLE, "the sink refused the event at %" PRId64 ": sending what precedes it", position);
 	route_fail(route, &again, false);
 }
 

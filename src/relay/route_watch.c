@@ -14,7 +14,9 @@
 void route_watch_start(struct route *route)
 {
 	route->watch = (struct route_watch){.started_us = loop_wall_us(route->env.loop),
-		.delivered_time_us = MEOW_NO_TIME, .caught_up_us = MEOW_NO_TIME, .moved_us = loop_now_us(route->env.loop)};
+		.delivered_time_us = MEOW_NO_TIME,
+		.caught_up_us = MEOW_NO_TIME,
+		.moved_us = loop_now_us(route->env.loop)};
 }
 
 void route_watch_unfollow(struct route *route)
@@ -120,8 +122,8 @@ void route_update_metrics(struct route *route)
 		show_follower(route);
 	else
 		show_checkpoint(route);
-	bool nothing_waits = route->follow ? atomic_load(&metrics->caught_up)
-									   : atomic_load(&metrics->head) == route->checkpoint.position;
+	bool nothing_waits =
+		route->follow ? atomic_load(&metrics->caught_up) : atomic_load(&metrics->head) == route->checkpoint.position;
 	if (nothing_waits) {
 		route->watch.caught_up_us = loop_wall_us(route->env.loop);
 		route->watch.moved_us = loop_now_us(route->env.loop);

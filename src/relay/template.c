@@ -25,7 +25,8 @@ struct part {
 	struct meow_bytes text; // of PART_TEXT; borrows from the template's copy
 };
 
-struct template {
+struct template
+{
 	char *copy; // of the text, with doubled braces already made one
 	struct part *parts;
 	size_t count;
@@ -53,17 +54,17 @@ static bool find_attribute(struct meow_bytes name, enum part_kind *ret_kind)
 }
 
 // Reads "{name}" at *at and steps behind it.
-static bool take_attribute(
-	const char *text, const char **at, struct part *part, struct meow_error *err)
+static bool take_attribute(const char *text, const char **at, struct part *part, struct meow_error *err)
 {
 	const char *name = *at + 1;
 	size_t size = strcspn(name, "{}");
 	if (name[size] != '}')
-		return error_set(err, MEOW_CONFIG, "column %d: \"{\" without \"}\"; write \"{{\" for a brace of the name itself",
-			column_of(text, *at));
+		return error_set(err, MEOW_CONFIG,
+			"column %d: \"{\" without \"}\"; write \"{{\" for a brace of the name itself", column_of(text, *at));
 	if (!find_attribute((struct meow_bytes){name, size}, &part->kind))
 		return error_set(err, MEOW_CONFIG,
-			"column %d: unknown attribute \"{%.*s}\"; there are {aggregate_type} {aggregate_id} {type} {partition} {generation}",
+			"column %d: unknown attribute \"{%.*s}\"; there are {aggregate_type} {aggregate_id} {type} {partition} "
+			"{generation}",
 			column_of(text, *at), size > 80 ? 80 : (int)size, name);
 	*at = name + size + 1;
 	return true;

@@ -84,7 +84,8 @@ void window_reset(struct window *window, int64_t delivered, int64_t position, co
 {
 	while (window->first)
 		drop_first(window);
-	char *copy = fingerprint ? strdup(fingerprint) : NULL; // without it the comparison at the next start is all that goes
+	char *copy =
+		fingerprint ? strdup(fingerprint) : NULL; // without it the comparison at the next start is all that goes
 	free(window->fingerprint);
 	window->fingerprint = copy;
 	window->delivered = delivered;

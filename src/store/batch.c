@@ -99,7 +99,7 @@ bool batch_add(struct batch *batch, const struct meow_event *event)
 {
 	struct batch_memory *memory = memory_of(batch);
 	size_t size = copy_size(event->aggregate_type) + copy_size(event->aggregate_id) + copy_size(event->type) +
-		copy_size(event->data) + copy_size(event->metadata);
+				  copy_size(event->data) + copy_size(event->metadata);
 	char *place;
 	if (!make_place(memory) || !(place = take(memory, size)))
 		return false;

@@ -68,8 +68,8 @@ bool fingerprint_parse(struct meow_bytes text, struct fingerprint *ret_fingerpri
 static bool same_event(const struct fingerprint *remembered, const struct meow_event *event)
 {
 	return bytes_equal(remembered->aggregate_id, event->aggregate_id) && remembered->version == event->version &&
-		remembered->transaction_id == event->transaction_id &&
-		remembered->data_hash == text_hash(TEXT_HASH_START, event->data);
+		   remembered->transaction_id == event->transaction_id &&
+		   remembered->data_hash == text_hash(TEXT_HASH_START, event->data);
 }
 
 #define BEHIND "the store is behind its sinks (restored, or failed over to a standby that lacked the tail): "
@@ -93,14 +93,16 @@ enum fingerprint_verdict fingerprint_compare(const struct fingerprint *remembere
 		return FINGERPRINT_BEHIND;
 	}
 	if (strcmp(store->store_id, remembered->store_id) != 0) {
-		error_set(err, MEOW_CONFIG, "this is another store (%s) than the one that position %" PRId64
-			" was published from (%s), and it has no such event", store->store_id, remembered->position,
-			remembered->store_id);
+		error_set(err, MEOW_CONFIG,
+			"this is another store (%s) than the one that position %" PRId64
+			" was published from (%s), and it has no such event",
+			store->store_id, remembered->position, remembered->store_id);
 		return FINGERPRINT_BEHIND;
 	}
 	if (store->system_identifier != remembered->system_identifier || store->timeline != remembered->timeline) {
-		error_set(err, MEOW_CONFIG, BEHIND "position %" PRId64 " was published on timeline %" PRIu32
-			" and is missing on timeline %" PRIu32, remembered->position, remembered->timeline, store->timeline);
+		error_set(err, MEOW_CONFIG,
+			BEHIND "position %" PRId64 " was published on timeline %" PRIu32 " and is missing on timeline %" PRIu32,
+			remembered->position, remembered->timeline, store->timeline);
 		return FINGERPRINT_BEHIND;
 	}
 	return FINGERPRINT_SAME;

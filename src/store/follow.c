@@ -17,16 +17,16 @@
 #include <string.h>
 
 #define MS INT64_C(1000)
-#define FIRST_ROWS 64             // of the first statement, before it is known how large events are
-#define GAP_ROWS 16               // of a statement that only asks whether a gap is filled
+#define FIRST_ROWS 64 // of the first statement, before it is known how large events are
+#define GAP_ROWS 16   // of a statement that only asks whether a gap is filled
 #define PAUSE_LEAST_US (1 * MS)
 #define PAUSE_MOST_US (10 * MS)
 #define POOLED_PAUSE_MOST_US (50 * MS)
-#define QUIET_US (200 * MS)       // without news for so long: doze
-#define GUARD_US (1000 * MS)      // while dozing; a doze lasts two seconds
-#define LOOK_SHARE 20             // looks take at most one part in so many of the time,
-#define LOOK_PAUSE_US (20 * MS)   // and there are at most so few of them
-#define HELD_US (1000 * MS)       // a gap that stays for so long is asked for less often
+#define QUIET_US (200 * MS)     // without news for so long: doze
+#define GUARD_US (1000 * MS)    // while dozing; a doze lasts two seconds
+#define LOOK_SHARE 20           // looks take at most one part in so many of the time,
+#define LOOK_PAUSE_US (20 * MS) // and there are at most so few of them
+#define HELD_US (1000 * MS)     // a gap that stays for so long is asked for less often
 #define HELD_PAUSE_US (20 * MS)
 #define HELD_LOOK_US (50 * MS)
 
@@ -51,7 +51,7 @@ struct follow {
 	bool lost;
 	bool head_known;
 	bool notified;
-	bool more;      // a statement may find rows
+	bool more; // a statement may find rows
 	bool dozing;
 	bool gap_again; // the gap was missing in two statements: it is time for a proof
 	bool look_due;  // prove first: far behind, with a filter
@@ -237,8 +237,8 @@ static void on_tail_rows(void *arg, const struct session_rows *rows, const struc
 
 static void read_on(struct follow *follow, int64_t to, bool proven)
 {
-	size_t limit_bytes = follow->room_bytes < follow->settings.batch_bytes ? follow->room_bytes
-		: follow->settings.batch_bytes;
+	size_t limit_bytes =
+		follow->room_bytes < follow->settings.batch_bytes ? follow->room_bytes : follow->settings.batch_bytes;
 	struct session_read read = {
 		.after = follow->position,
 		.to = to,
@@ -443,9 +443,18 @@ struct follow *follow_create(struct loop *loop, struct session *session, const s
 	if (!follow || !ticket)
 		goto no_memory;
 	*ticket = (struct ticket){.follow = follow, .uses = 1};
-	*follow = (struct follow){.loop = loop, .session = session, .settings = *settings, .on_batch = on_batch,
-		.on_lost = on_lost, .arg = arg, .ticket = ticket, .position = settings->after, .more = true,
-		.pause_us = PAUSE_LEAST_US, .news_us = loop_now_us(loop), .next_look_us = INT64_MIN};
+	*follow = (struct follow){.loop = loop,
+		.session = session,
+		.settings = *settings,
+		.on_batch = on_batch,
+		.on_lost = on_lost,
+		.arg = arg,
+		.ticket = ticket,
+		.position = settings->after,
+		.more = true,
+		.pause_us = PAUSE_LEAST_US,
+		.news_us = loop_now_us(loop),
+		.next_look_us = INT64_MIN};
 	follow->settled = settled_create();
 	follow->timer = loop_timer_create(loop, on_timer, follow);
 	if (!follow->settled || !follow->timer)

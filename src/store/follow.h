@@ -18,15 +18,15 @@ struct follow_settings {
 };
 
 struct follow_stats { // filled at each call of follow_stats; plain values
-	int64_t position;         // as last handed out
+	int64_t position; // as last handed out
 	int64_t settled;
-	int64_t head;             // last known head of the sequence
-	size_t holders;           // transactions that hold the settled position back
+	int64_t head;                 // last known head of the sequence
+	size_t holders;               // transactions that hold the settled position back
 	struct session_holder oldest; // its age counts from when we first saw it if the server does not tell
-	uint64_t looks;           // listings of pg_locks so far
-	uint64_t filtered;        // events dropped by the filter so far
+	uint64_t looks;               // listings of pg_locks so far
+	uint64_t filtered;            // events dropped by the filter so far
 	bool dozing;
-	bool caught_up;           // position has reached the head as last seen
+	bool caught_up; // position has reached the head as last seen
 };
 
 // The batch's own position field is set. A batch without events only moves the position on. The callee takes it.

@@ -47,8 +47,8 @@ void session_find(struct session *session, int64_t position, session_event_fn *f
 	session->impl->find(session, position, fn, arg);
 }
 
-void session_checkpoint_load(struct session *session, const char *subscription, int layout, int partition,
-	session_checkpoint_fn *fn, void *arg)
+void session_checkpoint_load(
+	struct session *session, const char *subscription, int layout, int partition, session_checkpoint_fn *fn, void *arg)
 {
 	session->impl->checkpoint_load(session, subscription, layout, partition, fn, arg);
 }

@@ -17,69 +17,69 @@ struct session;
 // What a session learns when it connects.
 struct session_info {
 	struct store_identity store;
-	bool pooled;         // a pooler stands in between: no LISTEN, no prepared statements; poll instead of dozing
-	bool fsync_off;      // after a crash this store may forget events that were already published
+	bool pooled;    // a pooler stands in between: no LISTEN, no prepared statements; poll instead of dozing
+	bool fsync_off; // after a crash this store may forget events that were already published
 	bool synchronous_commit_off;
-	bool sees_ages;      // pg_read_all_stats: the age of other transactions is known
-	int server_version;  // as PQserverVersion
+	bool sees_ages;     // pg_read_all_stats: the age of other transactions is known
+	int server_version; // as PQserverVersion
 };
 
 // A transaction that has drawn an id and not ended.
 #define SESSION_HOLDER_SIZE 64
 struct session_holder {
-	char id[24];                           // its virtual transaction: how it is known
-	char name[SESSION_HOLDER_SIZE];        // application name, or the prepared transaction's name
-	int pid;                               // 0 for a prepared one
+	char id[24];                    // its virtual transaction: how it is known
+	char name[SESSION_HOLDER_SIZE]; // application name, or the prepared transaction's name
+	int pid;                        // 0 for a prepared one
 	bool prepared;
 	int64_t age_us; // since its transaction began, -1 if unknown
 };
 
 struct session_look {
-	int64_t candidate; // read first; 0 if no id was ever drawn
+	int64_t candidate;                    // read first; 0 if no id was ever drawn
 	const struct session_holder *holders; // read second
 	size_t count;
 };
 
 struct session_read {
-	int64_t after;               // exclusive
-	int64_t to;                  // inclusive: the settled position, or INT64_MAX at the tail
-	size_t limit_rows;           // at least 1
-	size_t limit_bytes;          // stops adding rows beyond this, but the first row always comes
+	int64_t after;                 // exclusive
+	int64_t to;                    // inclusive: the settled position, or INT64_MAX at the tail
+	size_t limit_rows;             // at least 1
+	size_t limit_bytes;            // stops adding rows beyond this, but the first row always comes
 	const char *const *categories; // borrowed until the answer; NULL for all
 	size_t category_count;
 	bool show_dropped; // at the tail: rows that the filter drops count for contiguity (they come without data)
 };
 
 struct session_rows {
-	struct batch *batch;   // taken by the callback, never NULL; may hold no event
-	int64_t contiguous_to; // after+1 .. contiguous_to were all there (dropped ones included); `after` if none
+	struct batch *batch;      // taken by the callback, never NULL; may hold no event
+	int64_t contiguous_to;    // after+1 .. contiguous_to were all there (dropped ones included); `after` if none
 	size_t contiguous_events; // how many of the batch's events lie at or below contiguous_to
-	int64_t last;          // the highest id seen, `after` if none
-	bool complete;         // false if a limit ended it: there may be more rows up to `to`
-	size_t dropped;        // rows seen that the filter dropped
+	int64_t last;             // the highest id seen, `after` if none
+	bool complete;            // false if a limit ended it: there may be more rows up to `to`
+	size_t dropped;           // rows seen that the filter dropped
 };
 
 // The checkpoint of one partition of a subscription. Texts of a loaded one are borrowed until the callback returns.
 struct checkpoint {
 	const char *subscription;
-	int layout, partition; // 0, 0 until a route is split
-	int64_t delivered;     // the id of the last event its sink acknowledged for good; 0 if none
+	int layout, partition;   // 0, 0 until a route is split
+	int64_t delivered;       // the id of the last event its sink acknowledged for good; 0 if none
 	const char *fingerprint; // of that event, NULL if none
-	int64_t position;      // up to here nothing else was for it
+	int64_t position;        // up to here nothing else was for it
 	int64_t generation;
 	int64_t epoch;
-	const char *state;  // "RUNNING", "STOPPED", "FAILED", ...: what status shows; NULL keeps what is there
-	const char *reason; // why, NULL if none
+	const char *state;       // "RUNNING", "STOPPED", "FAILED", ...: what status shows; NULL keeps what is there
+	const char *reason;      // why, NULL if none
 	const char *error_class; // error_kind_name, NULL if none
 	int64_t error_position;  // 0 if none
 	// Loaded only:
 	bool paused;
-	bool stop_kept;        // a stop that only `subscription resume` or `skip` ends: the facts no longer show it
+	bool stop_kept;         // a stop that only `subscription resume` or `skip` ends: the facts no longer show it
 	bool resume_from_store; // the operator decided: trust `delivered` of the store over the sink, once
 	// Saved only:
-	bool keep_stop;        // sets stop_kept
-	bool decision_known;   // resume_from_store was loaded: without it a row that has it set is MEOW_CONFLICT
-	bool decision_used;    // clears resume_from_store
+	bool keep_stop;      // sets stop_kept
+	bool decision_known; // resume_from_store was loaded: without it a row that has it set is MEOW_CONFLICT
+	bool decision_used;  // clears resume_from_store
 };
 
 // Answers. Exactly one of result and err is NULL; what they point to is gone when the callback returns.
@@ -87,7 +87,8 @@ typedef void session_open_fn(void *arg, const struct session_info *info, const s
 typedef void session_rows_fn(void *arg, const struct session_rows *rows, const struct meow_error *err);
 typedef void session_look_fn(void *arg, const struct session_look *look, const struct meow_error *err);
 typedef void session_head_fn(void *arg, int64_t last_position, const struct meow_error *err);
-typedef void session_event_fn(void *arg, const struct meow_event *event, const struct meow_error *err); // both NULL: no row
+typedef void session_event_fn(
+	void *arg, const struct meow_event *event, const struct meow_error *err); // both NULL: no row
 typedef void session_checkpoint_fn(void *arg, const struct checkpoint *checkpoint, const struct meow_error *err);
 typedef void session_done_fn(void *arg, const struct meow_error *err); // NULL: done
 
@@ -146,8 +147,8 @@ void session_doze(struct session *session, session_done_fn *fn, void *arg);
 void session_find(struct session *session, int64_t position, session_event_fn *fn, void *arg);
 
 // The checkpoint; delivered 0, position 0, and no state if there is no row yet.
-void session_checkpoint_load(struct session *session, const char *subscription, int layout, int partition,
-	session_checkpoint_fn *fn, void *arg);
+void session_checkpoint_load(
+	struct session *session, const char *subscription, int layout, int partition, session_checkpoint_fn *fn, void *arg);
 
 // Writes it durably (synchronous_commit = on). MEOW_CONFLICT when the row carries another epoch or generation, or a decision
 // that was not loaded: somebody else owns the partition or an operator moved it, and nothing was written. Texts are

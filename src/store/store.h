@@ -9,8 +9,8 @@
 // Set-up. Works on an empty database, on the tables of Python meowmx, twice in a row; two at once do not collide; one that
 // was killed goes on the next time. `say` gets one line for people at each step, and for what it waits.
 // id_type NULL: UUID for new tables, what is there for adopted ones; else UUID, TEXT, CHAR(n), VARCHAR(n), BIGINT, INTEGER.
-MEOW_MUST_USE bool store_setup(const char *url, const char *id_type, void (*say)(void *arg, const char *line), void *arg,
-	struct meow_error *err);
+MEOW_MUST_USE bool store_setup(
+	const char *url, const char *id_type, void (*say)(void *arg, const char *line), void *arg, struct meow_error *err);
 
 // Sessions for routes and tail. The url must outlive the source. The source is freed with store_source_finish.
 MEOW_MUST_USE bool store_source_init(struct session_source *source, const char *url, struct meow_error *err);
@@ -29,10 +29,10 @@ MEOW_MUST_USE bool store_status(struct meow_store *store, struct store_status *r
 // A subscription as the store knows it, for `subscription list|show` and `status`. Texts live until the list is freed.
 struct store_subscription {
 	struct checkpoint checkpoint;
-	int64_t lag_events;          // events between its position and the head, by id
-	int64_t lag_us;              // age of the first event beyond its position, 0 if none, -1 if without a time
-	int64_t progressed_at_us;    // time of the last progress, MEOW_NO_TIME if none
-	int64_t since_us;            // when the state was written, MEOW_NO_TIME if unknown
+	int64_t lag_events;       // events between its position and the head, by id
+	int64_t lag_us;           // age of the first event beyond its position, 0 if none, -1 if without a time
+	int64_t progressed_at_us; // time of the last progress, MEOW_NO_TIME if none
+	int64_t since_us;         // when the state was written, MEOW_NO_TIME if unknown
 };
 struct store_subscriptions {
 	struct store_subscription *items;

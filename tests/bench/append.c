@@ -32,7 +32,8 @@ static void *run_bare(void *arg)
 		"WITH moved AS (UPDATE es_aggregates SET version = version + 1 WHERE id = $1 AND version = $2::int "
 		"AND aggregate_type = 'bench' RETURNING id, version) "
 		"INSERT INTO es_events (transaction_id, aggregate_id, version, event_type, json_data, aggregate_type) "
-		"SELECT pg_current_xact_id(), id, version, 'added', $3::json, 'bench' FROM moved RETURNING id", 0, NULL);
+		"SELECT pg_current_xact_id(), id, version, 'added', $3::json, 'bench' FROM moved RETURNING id",
+		0, NULL);
 	if (PQresultStatus(result) != PGRES_COMMAND_OK)
 		bare_fail("prepare", PQerrorMessage(conn));
 	PQclear(result);
@@ -62,7 +63,8 @@ static void *run_meowmx(void *arg)
 		bare_fail("open", err.text);
 	char id[64];
 	snprintf(id, sizeof(id), "meow-%d-%d", (int)getpid(), worker->number);
-	const struct meow_new_event event = {.type = {"added", 5}, .data = {DATA, sizeof(DATA) - 1}, .time_us = MEOW_NO_TIME};
+	const struct meow_new_event event = {
+		.type = {"added", 5}, .data = {DATA, sizeof(DATA) - 1}, .time_us = MEOW_NO_TIME};
 	for (int64_t n = -1; !atomic_load(&over); n++) {
 		const struct meow_append append = {
 			.aggregate_type = "bench", .aggregate_id = id, .expected = n, .events = &event, .count = 1};

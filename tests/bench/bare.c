@@ -61,7 +61,8 @@ int64_t bare_read(const char *url, void (*fn)(void *arg, const PGresult *page), 
 		bare_fail("connect", PQerrorMessage(conn));
 	PGresult *prepared = PQprepare(conn, "page",
 		"SELECT id, aggregate_type, aggregate_id::text, version, event_type, json_data FROM es_events "
-		"WHERE id > $1::bigint ORDER BY id LIMIT " PAGE, 0, NULL);
+		"WHERE id > $1::bigint ORDER BY id LIMIT " PAGE,
+		0, NULL);
 	if (PQresultStatus(prepared) != PGRES_COMMAND_OK)
 		bare_fail("prepare", PQerrorMessage(conn));
 	PQclear(prepared);

@@ -38,8 +38,7 @@ static void publish(void *arg, const PGresult *page)
 			(size_t)PQgetlength(page, row, BARE_EVENT));
 		add(headers, "meowmx-aggregate-type", PQgetvalue(page, row, BARE_TYPE),
 			(size_t)PQgetlength(page, row, BARE_TYPE));
-		const rd_kafka_vu_t parts[] = {
-			{.vtype = RD_KAFKA_VTYPE_RKT, .u.rkt = pipe->topic},
+		const rd_kafka_vu_t parts[] = {{.vtype = RD_KAFKA_VTYPE_RKT, .u.rkt = pipe->topic},
 			{.vtype = RD_KAFKA_VTYPE_MSGFLAGS, .u.i = RD_KAFKA_MSG_F_COPY},
 			{.vtype = RD_KAFKA_VTYPE_KEY,
 				.u.mem = {PQgetvalue(page, row, BARE_AGGREGATE), (size_t)PQgetlength(page, row, BARE_AGGREGATE)}},

@@ -93,8 +93,8 @@ struct contract_relay {
 	char notice[512]; // the last
 	size_t delivered_batches;
 
-	int64_t mark;  // everything up to here was delivered, without a gap
-	int64_t next;  // the first position that was not sent yet
+	int64_t mark;         // everything up to here was delivered, without a gap
+	int64_t next;         // the first position that was not sent yet
 	struct batch *flight; // in the order of sending
 };
 

@@ -18,7 +18,8 @@ struct meow_event contract_event(int64_t position, struct contract_texts *texts)
 	snprintf(texts->aggregate_id, sizeof(texts->aggregate_id), "%s %d", aggregate % 2 == 0 ? "o" : "ü", aggregate);
 	// Odd but valid: what a decoder would change, and a raw line break.
 	snprintf(texts->data, sizeof(texts->data),
-		"{\"position\": %" PRId64 ",%s\"amount\":1.0, \"big\" : 12345678901234567890,\"amount\":1e400,\"text\":\"a\\u0000 ü\"}",
+		"{\"position\": %" PRId64
+		",%s\"amount\":1.0, \"big\" : 12345678901234567890,\"amount\":1e400,\"text\":\"a\\u0000 ü\"}",
 		position, index % 5 == 0 ? "\n" : " ");
 	snprintf(texts->metadata, sizeof(texts->metadata),
 		"{\"traceparent\":\"00-%032" PRIx64 "-00f067aa0ba902b7-01\", \"user\":\"cat\"}", position);

@@ -9,9 +9,9 @@ static rd_kafka_t *make_client(const char *servers, rd_kafka_type_t type)
 {
 	char text[512];
 	rd_kafka_conf_t *conf = rd_kafka_conf_new();
-	const char *const pairs[][2] = {{"bootstrap.servers", servers}, {"log_level", "0"},
-		{"group.id", "contract"}, {"enable.partition.eof", "true"}, {"auto.offset.reset", "earliest"},
-		{"allow.auto.create.topics", "false"}, {"check.crcs", "true"}};
+	const char *const pairs[][2] = {{"bootstrap.servers", servers}, {"log_level", "0"}, {"group.id", "contract"},
+		{"enable.partition.eof", "true"}, {"auto.offset.reset", "earliest"}, {"allow.auto.create.topics", "false"},
+		{"check.crcs", "true"}};
 	for (size_t i = 0; i < sizeof(pairs) / sizeof(*pairs); i++)
 		if (type == RD_KAFKA_CONSUMER || i < 2)
 			assert_int_equal(rd_kafka_conf_set(conf, pairs[i][0], pairs[i][1], text, sizeof(text)), RD_KAFKA_CONF_OK);

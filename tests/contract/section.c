@@ -114,8 +114,8 @@ static void write_yaml(const struct contract_settings *settings, int fd)
 {
 	struct buffer yaml;
 	buffer_init(&yaml);
-	buffer_printf(&yaml, "store:\n  url: postgresql://127.0.0.1/none\nroutes:\n  contract:\n    %s:\n",
-		settings->impl->name);
+	buffer_printf(
+		&yaml, "store:\n  url: postgresql://127.0.0.1/none\nroutes:\n  contract:\n    %s:\n", settings->impl->name);
 	for (size_t i = 0; i < settings->count; i++)
 		put_setting(settings, i, &yaml);
 	assert_false(yaml.failed);

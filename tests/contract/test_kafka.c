@@ -316,7 +316,8 @@ static void test_with_create_false_the_route_waits_for_the_topic(void **state)
 	assert_non_null(strstr(relay->notice, fixture->topic));
 	assert_false(contract_wait(relay, contract_is_idle, 3000));
 	assert_int_equal(relay->notices, 1);
-	assert_int_equal(kafka_partition_count(server_url(broker.server), fixture->topic), 0); // nor did the broker create it
+	assert_int_equal(
+		kafka_partition_count(server_url(broker.server), fixture->topic), 0); // nor did the broker create it
 	kafka_create_topic(server_url(broker.server), fixture->topic, NULL, NULL);
 	assert_true(contract_wait(relay, contract_is_idle, LONG_MS));
 	assert_int_equal(relay->mark, 10);

@@ -81,8 +81,8 @@ static void allow_relay(rd_kafka_ResourceType_t resource, const char *name, rd_k
 	char text[512];
 	rd_kafka_t *client = administrator();
 	rd_kafka_queue_t *queue = rd_kafka_queue_new(client);
-	rd_kafka_AclBinding_t *rule = rd_kafka_AclBinding_new(resource, name, RD_KAFKA_RESOURCE_PATTERN_LITERAL, "User:relay",
-		"*", operation, RD_KAFKA_ACL_PERMISSION_TYPE_ALLOW, text, sizeof(text));
+	rd_kafka_AclBinding_t *rule = rd_kafka_AclBinding_new(resource, name, RD_KAFKA_RESOURCE_PATTERN_LITERAL,
+		"User:relay", "*", operation, RD_KAFKA_ACL_PERMISSION_TYPE_ALLOW, text, sizeof(text));
 	assert_non_null(rule);
 	rd_kafka_CreateAcls(client, &rule, 1, NULL, queue);
 	rd_kafka_event_t *event = rd_kafka_queue_poll(queue, 30000);
@@ -147,7 +147,8 @@ int main(void)
 	server = server_start("kafka", "listener.security.protocol.map=PLAINTEXT:SASL_PLAINTEXT,CONTROLLER:PLAINTEXT",
 		"inter.broker.listener.name=PLAINTEXT", "sasl.enabled.mechanisms=PLAIN",
 		"sasl.mechanism.inter.broker.protocol=PLAIN",
-		"listener.name.plaintext.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required "
+		"listener.name.plaintext.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule "
+		"required "
 		"username=\"admin\" password=\"secret\" user_admin=\"secret\" user_relay=\"secret\";",
 		"authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer",
 		"super.users=User:admin;User:ANONYMOUS", NULL); // the controller's listener has no login

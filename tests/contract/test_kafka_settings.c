@@ -54,9 +54,10 @@ static void test_any_property_of_librdkafka_may_be_set(void **state)
 static void test_properties_that_would_undo_a_promise_are_refused(void **state)
 {
 	(void)state;
-	static const char *const names[] = {"acks", "request.required.acks", "enable.idempotence", "enable.gapless.guarantee",
-		"message.timeout.ms", "delivery.timeout.ms", "retries", "message.send.max.retries", "transactional.id",
-		"isolation.level", "partitioner", "delivery.report.only.error", "log.queue", "enabled_events"};
+	static const char *const names[] = {"acks", "request.required.acks", "enable.idempotence",
+		"enable.gapless.guarantee", "message.timeout.ms", "delivery.timeout.ms", "retries", "message.send.max.retries",
+		"transactional.id", "isolation.level", "partitioner", "delivery.report.only.error", "log.queue",
+		"enabled_events"};
 	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
 		struct contract_settings *settings = make("shop");
 		contract_set_item(settings, "client", names[i], "1");

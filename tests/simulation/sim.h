@@ -64,7 +64,7 @@ uint64_t sim_store_looks(const struct sim_store *store);
 // --- the sink (sim_sink.c) ---
 // One sink at a time: what it holds survives its connectors.
 struct sim_sink_settings {
-	bool remembers; // keeps its position with its data
+	bool remembers;        // keeps its position with its data
 	int partitions;        // 1 if it remembers
 	unsigned fail_percent; // of what it does
 	int64_t poison;        // it will never take this position; 0 none
@@ -76,13 +76,13 @@ void sim_sink_calm(void); // no more faults, and no more silence
 void sim_sink_free(void);
 extern const struct connector_impl sim_sink_connector;
 bool sim_sink_wants(const struct meow_event *event); // by the filter of this run
-bool sim_sink_has(int64_t position); // now
-bool sim_sink_had(int64_t position); // at any time
-int64_t sim_sink_delivered(void);    // as it remembers
-void sim_sink_forget(void);          // its position, not its entries
-void sim_sink_lose_tail(void);       // a failover: what it held some batches ago
-size_t sim_sink_count(void);             // entries, doubles included
-int64_t sim_sink_entry(size_t index);    // position
+bool sim_sink_has(int64_t position);                 // now
+bool sim_sink_had(int64_t position);                 // at any time
+int64_t sim_sink_delivered(void);                    // as it remembers
+void sim_sink_forget(void);                          // its position, not its entries
+void sim_sink_lose_tail(void);                       // a failover: what it held some batches ago
+size_t sim_sink_count(void);                         // entries, doubles included
+int64_t sim_sink_entry(size_t index);                // position
 const char *sim_sink_aggregate(size_t index);
 int64_t sim_sink_version(size_t index);
 

@@ -154,9 +154,18 @@ static void timer_destroy(struct loop_timer *base)
 	free(base);
 }
 
-static const struct loop_impl impl = {.destroy = destroy, .run = run, .stop = stop, .post = post, .now_us = now_us,
-	.wall_us = wall_us, .random = chance, .longest_turn_us = longest_turn_us, .timer_create = timer_create_,
-	.timer_start = timer_start, .timer_stop = timer_stop, .timer_running = timer_running,
+static const struct loop_impl impl = {.destroy = destroy,
+	.run = run,
+	.stop = stop,
+	.post = post,
+	.now_us = now_us,
+	.wall_us = wall_us,
+	.random = chance,
+	.longest_turn_us = longest_turn_us,
+	.timer_create = timer_create_,
+	.timer_start = timer_start,
+	.timer_stop = timer_stop,
+	.timer_running = timer_running,
 	.timer_destroy = timer_destroy};
 
 struct loop *sim_loop_create(void)

@@ -27,7 +27,7 @@ static struct {
 	size_t has_capacity;
 	int64_t delivered;
 	char *fingerprint;
-	unsigned upheavals; // an older connector notices
+	unsigned upheavals;         // an older connector notices
 	struct sim_connector *open; // NULL if none is
 } sink;
 
@@ -168,7 +168,8 @@ static void keep(const struct meow_event *event, const char *fingerprint)
 	size_t position = (size_t)event->position;
 	make_room(position);
 	struct entry *entry = &sink.entries[sink.count++];
-	*entry = (struct entry){.position = event->position, .version = event->version,
+	*entry = (struct entry){.position = event->position,
+		.version = event->version,
 		.fingerprint = fingerprint ? strdup(fingerprint) : NULL};
 	snprintf(entry->aggregate, sizeof(entry->aggregate), "%s", event->aggregate_id.data);
 	sink.has[position] = sink.had[position] = true;
@@ -183,8 +184,8 @@ static int part_of(const struct meow_event *event)
 static void apply(const struct batch *batch, int part, int64_t end)
 {
 	if (sink.settings.remembers && batch->events[0].position <= sink.delivered)
-		sim_violation("position %ld is sent to a sink that has %ld", (long)batch->events[0].position,
-			(long)sink.delivered);
+		sim_violation(
+			"position %ld is sent to a sink that has %ld", (long)batch->events[0].position, (long)sink.delivered);
 	for (size_t i = 0; i < batch->count && batch->events[i].position < end; i++)
 		if (part_of(&batch->events[i]) == part)
 			keep(&batch->events[i], i + 1 == batch->count ? batch->fingerprint : NULL);
@@ -293,7 +294,7 @@ static void work(void *arg)
 	if (connector->upheavals != sink.upheavals)
 		fail(connector, "it is not what it was");
 	else if (connector->first < connector->count &&
-		(sim_chance(40) || !work_on_part(connector, (int)sim_between(0, sink.settings.partitions - 1))))
+			 (sim_chance(40) || !work_on_part(connector, (int)sim_between(0, sink.settings.partitions - 1))))
 		answer_one(connector);
 	if (connector->destroyed)
 		free(connector);
@@ -317,8 +318,8 @@ static void opened(void *arg)
 	}
 	struct connector_memory memory = {.kind = MEMORY_NONE};
 	if (sink.settings.remembers)
-		memory = (struct connector_memory){sink.delivered ? MEMORY_HELD : MEMORY_EMPTY, sink.delivered, 0,
-			sink.fingerprint};
+		memory =
+			(struct connector_memory){sink.delivered ? MEMORY_HELD : MEMORY_EMPTY, sink.delivered, 0, sink.fingerprint};
 	connector->upheavals = sink.upheavals;
 	sink.open = connector;
 	connector->host->opened(connector->host_arg, &memory);
@@ -384,5 +385,12 @@ static void destroy(struct connector *base)
 		free(connector);
 }
 
-const struct connector_impl sim_sink_connector = {.name = "sim", .when_behind = SINK_REWIND, .when_empty = SINK_STOP,
-	.create = create, .open = open_sink, .begin = begin, .admit = admit, .send = send, .destroy = destroy};
+const struct connector_impl sim_sink_connector = {.name = "sim",
+	.when_behind = SINK_REWIND,
+	.when_empty = SINK_STOP,
+	.create = create,
+	.open = open_sink,
+	.begin = begin,
+	.admit = admit,
+	.send = send,
+	.destroy = destroy};

@@ -30,8 +30,8 @@ struct transaction {
 	int aggregates[TX_EVENTS];
 	size_t count;
 	uint64_t number;
-	bool holds; // has drawn an id
-	bool dead;  // its server has gone
+	bool holds;    // has drawn an id
+	bool dead;     // its server has gone
 	bool notifies; // the relay dozed when it inserted
 	bool lasting;  // it commits, soon
 };
@@ -133,9 +133,13 @@ static void insert(struct sim_store *store, struct transaction *transaction, int
 	snprintf(stored->data, sizeof(stored->data), "{\"n\":%d}", (int)id);
 	stored->used = true;
 	stored->aggregate = aggregate;
-	stored->event = (struct meow_event){.position = id, .time_us = MEOW_NO_TIME,
-		.transaction_id = transaction->number, .aggregate_type = aggregate % 3 ? MEOW_BYTES("order") : MEOW_BYTES("other"),
-		.aggregate_id = bytes_of(stored->id), .type = MEOW_BYTES("e"), .data = bytes_of(stored->data)};
+	stored->event = (struct meow_event){.position = id,
+		.time_us = MEOW_NO_TIME,
+		.transaction_id = transaction->number,
+		.aggregate_type = aggregate % 3 ? MEOW_BYTES("order") : MEOW_BYTES("other"),
+		.aggregate_id = bytes_of(stored->id),
+		.type = MEOW_BYTES("e"),
+		.data = bytes_of(stored->data)};
 	transaction->ids[transaction->count] = id;
 	transaction->aggregates[transaction->count++] = aggregate;
 	transaction->holds = true;
@@ -261,8 +265,8 @@ static void do_read(struct sim_store *store, struct request *request)
 {
 	const struct session_read *read = &request->read;
 	struct session_rows *rows = &request->rows;
-	*rows = (struct session_rows){.batch = batch_create(), .contiguous_to = read->after, .last = read->after,
-		.complete = true};
+	*rows = (struct session_rows){
+		.batch = batch_create(), .contiguous_to = read->after, .last = read->after, .complete = true};
 	size_t seen = 0;
 	for (int64_t id = read->after + 1; id <= store->last && id <= read->to; id++) {
 		const struct stored *stored = store->events[id - 1];
@@ -304,8 +308,8 @@ static void do_save(struct sim_store *store, struct request *request)
 {
 	struct row *row = &store->row;
 	const struct checkpoint *save = &request->save;
-	if (row->there && (row->epoch != save->epoch || row->generation != save->generation ||
-						  (row->resume && !save->decision_known))) {
+	if (row->there &&
+		(row->epoch != save->epoch || row->generation != save->generation || (row->resume && !save->decision_known))) {
 		request->conflict = true;
 		return;
 	}
@@ -347,8 +351,8 @@ static void check_checkpoint(const struct sim_store *store, const struct checkpo
 	for (const struct transaction *open = store->open; open; open = open->next)
 		for (size_t i = 0; i < open->count; i++)
 			if (open->ids[i] <= save->position)
-				sim_violation("the checkpoint stands at %ld, and %ld may still commit", (long)save->position,
-					(long)open->ids[i]);
+				sim_violation(
+					"the checkpoint stands at %ld, and %ld may still commit", (long)save->position, (long)open->ids[i]);
 }
 
 static void take_effect(struct sim_store *store, struct request *request)
@@ -370,7 +374,8 @@ static void take_effect(struct sim_store *store, struct request *request)
 static void answer(struct request *request, const struct meow_error *err)
 {
 	struct sim_store *store = request->session->store;
-	struct session_info info = {.store.last_position = store->last, .store.system_identifier = 1, .store.timeline = store->timeline};
+	struct session_info info = {
+		.store.last_position = store->last, .store.system_identifier = 1, .store.timeline = store->timeline};
 	strcpy(info.store.store_id, "00000000-0000-4000-8000-000000000001");
 	struct row *row = &store->row;
 	switch (request->kind) {
@@ -401,10 +406,18 @@ static void answer(struct request *request, const struct meow_error *err)
 		return;
 	}
 	case LOAD: {
-		struct checkpoint loaded = {.subscription = "sim", .delivered = row->delivered, .position = row->position,
-			.fingerprint = row->fingerprint, .state = row->there ? row->state : NULL, .stop_kept = row->stop_kept,
-			.resume_from_store = row->resume, .paused = row->paused, .generation = row->generation,
-			.epoch = row->epoch, .reason = *row->reason ? row->reason : NULL, .error_position = row->error_position};
+		struct checkpoint loaded = {.subscription = "sim",
+			.delivered = row->delivered,
+			.position = row->position,
+			.fingerprint = row->fingerprint,
+			.state = row->there ? row->state : NULL,
+			.stop_kept = row->stop_kept,
+			.resume_from_store = row->resume,
+			.paused = row->paused,
+			.generation = row->generation,
+			.epoch = row->epoch,
+			.reason = *row->reason ? row->reason : NULL,
+			.error_position = row->error_position};
 		request->fn.checkpoint(request->arg, err ? NULL : &loaded, err);
 		return;
 	}
@@ -546,8 +559,8 @@ static void call_find(struct session *base, int64_t position, session_event_fn *
 	request->fn.event = fn;
 }
 
-static void call_load(struct session *base, const char *subscription, int layout, int partition,
-	session_checkpoint_fn *fn, void *arg)
+static void call_load(
+	struct session *base, const char *subscription, int layout, int partition, session_checkpoint_fn *fn, void *arg)
 {
 	(void)subscription;
 	(void)layout;
@@ -589,9 +602,17 @@ static void call_destroy(struct session *base)
 		free_session(session);
 }
 
-static const struct session_impl impl = {.destroy = call_destroy, .open = call_open, .forget = call_forget,
-	.on_notify = call_on_notify, .read = call_read, .head = call_head, .look = call_look, .doze = call_doze,
-	.find = call_find, .checkpoint_load = call_load, .checkpoint_save = call_save};
+static const struct session_impl impl = {.destroy = call_destroy,
+	.open = call_open,
+	.forget = call_forget,
+	.on_notify = call_on_notify,
+	.read = call_read,
+	.head = call_head,
+	.look = call_look,
+	.doze = call_doze,
+	.find = call_find,
+	.checkpoint_load = call_load,
+	.checkpoint_save = call_save};
 
 static struct session *create_session(void *arg, struct loop *loop, struct meow_error *err)
 {

@@ -92,8 +92,12 @@ static void on_route_stopped(void *arg)
 
 static void start(struct world *world)
 {
-	struct route_environment env = {.loop = world->loop, .store = &world->source, .connector = &sim_sink_connector,
-		.metrics = world->metrics, .stopped = on_route_stopped, .arg = world};
+	struct route_environment env = {.loop = world->loop,
+		.store = &world->source,
+		.connector = &sim_sink_connector,
+		.metrics = world->metrics,
+		.stopped = on_route_stopped,
+		.arg = world};
 	struct meow_error err;
 	world->stopped = false;
 	world->events_before = atomic_load(&world->metrics->events);
@@ -188,7 +192,8 @@ static void check_order(const struct world *world)
 			if (sim_sink_version(i) > next && was_skipped(world->store, world->sink.poison, name, next))
 				next++;
 			if (sim_sink_version(i) > next)
-				sim_violation("aggregate %s: version %ld where %ld must be", name, (long)sim_sink_version(i), (long)next);
+				sim_violation(
+					"aggregate %s: version %ld where %ld must be", name, (long)sim_sink_version(i), (long)next);
 			if (sim_sink_version(i) == next)
 				next++;
 		}
@@ -238,7 +243,7 @@ static void let_it_catch_up(struct world *world)
 		if (sim_store_position(world->store) >= sim_store_head(world->store))
 			return;
 		if (world->trouble == STORE_RESTORED && !world->must_stop && says_behind(world))
-			return; // by what was in flight in that moment
+			return;       // by what was in flight in that moment
 		if (i % 15 == 14) // after it could see what was decided last
 			operate(world);
 	}
@@ -298,19 +303,29 @@ static void choose(struct world *world)
 {
 	filtered = sim_chance(40);
 	bool remembers = sim_chance(50);
-	world->sink = (struct sim_sink_settings){.remembers = remembers, .fail_percent = (unsigned)sim_between(0, 8),
+	world->sink = (struct sim_sink_settings){.remembers = remembers,
+		.fail_percent = (unsigned)sim_between(0, 8),
 		.partitions = remembers ? 1 : (int)sim_between(1, 4)};
 	if (sim_chance(20)) {
 		world->sink.poison = sim_between(5, 120);
 		world->sink.poison_late = sim_chance(50);
 	}
 	world->settings = (struct sim_store_settings){.rollback_percent = (unsigned)sim_between(0, 25),
-		.early_percent = (unsigned)sim_between(0, 30), .lost_percent = sim_chance(50) ? 0 : (unsigned)sim_between(0, 3),
-		.writers = (int)sim_between(1, 6), .until_us = sim_between(200000, 3000000), .start_now = sim_chance(15)};
-	world->route_settings = (struct route_settings){.name = "sim", .categories = filtered ? orders : NULL,
-		.category_count = filtered ? 1 : 0, .window_bytes = (size_t)sim_between(2000, 200000),
-		.start_now = world->settings.start_now, .batch_rows = (size_t)sim_between(1, 200), .backoff_least_ms = 10,
-		.backoff_most_ms = 500, .drain_ms = 3000, .checkpoint_ms = sim_between(1, 300)};
+		.early_percent = (unsigned)sim_between(0, 30),
+		.lost_percent = sim_chance(50) ? 0 : (unsigned)sim_between(0, 3),
+		.writers = (int)sim_between(1, 6),
+		.until_us = sim_between(200000, 3000000),
+		.start_now = sim_chance(15)};
+	world->route_settings = (struct route_settings){.name = "sim",
+		.categories = filtered ? orders : NULL,
+		.category_count = filtered ? 1 : 0,
+		.window_bytes = (size_t)sim_between(2000, 200000),
+		.start_now = world->settings.start_now,
+		.batch_rows = (size_t)sim_between(1, 200),
+		.backoff_least_ms = 10,
+		.backoff_most_ms = 500,
+		.drain_ms = 3000,
+		.checkpoint_ms = sim_between(1, 300)};
 	world->trouble = sim_chance(40) ? NOTHING : (enum trouble)sim_between(1, TROUBLES - 1);
 	bool needs_memory = world->trouble == SINK_FORGETS || world->trouble == SINK_LOSES_TAIL;
 	if ((needs_memory && !remembers) || (world->trouble == GENERATION_RISES && remembers))
@@ -389,8 +404,13 @@ static void check_standstill(void)
 {
 	struct world world = {.sink = {.remembers = true, .partitions = 1, .silent = true},
 		.settings = {.writers = 2, .until_us = 500000},
-		.route_settings = {.name = "sim", .window_bytes = 100000, .batch_rows = 100, .backoff_least_ms = 10,
-			.backoff_most_ms = 500, .drain_ms = 3000, .checkpoint_ms = 100}};
+		.route_settings = {.name = "sim",
+			.window_bytes = 100000,
+			.batch_rows = 100,
+			.backoff_least_ms = 10,
+			.backoff_most_ms = 500,
+			.drain_ms = 3000,
+			.checkpoint_ms = 100}};
 	struct route_report report;
 	sim_seed(0);
 	filtered = false;
@@ -421,8 +441,8 @@ static void check_standstill(void)
 
 static void say_seen(void)
 {
-	static const char *const names[TROUBLES] = {NULL, "sink forgets", "sink loses its tail", "generation rises",
-		"paused", "store restored"};
+	static const char *const names[TROUBLES] = {
+		NULL, "sink forgets", "sink loses its tail", "generation rises", "paused", "store restored"};
 	for (int i = 1; i < TROUBLES; i++)
 		printf("%s %llu, ", names[i], seen[i]);
 	printf("behind its sinks %llu, skipped %llu\n", behind_runs, poisoned_runs);

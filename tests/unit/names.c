@@ -26,7 +26,8 @@ static void print_metrics(void)
 
 static void print_paths(void)
 {
-	static const char *const tried[] = {"/livez", "/readyz", "/healthz", "/metrics", "/status", "/version", "/routes", "/"};
+	static const char *const tried[] = {
+		"/livez", "/readyz", "/healthz", "/metrics", "/status", "/version", "/routes", "/"};
 	struct endpoint endpoint = {0};
 	for (size_t i = 0; i < sizeof(tried) / sizeof(*tried); i++) {
 		struct http_reply reply = {.status = 200};
@@ -45,6 +46,7 @@ int main(void)
 	for (int state = 0; state < ROUTE_STATES; state++)
 		printf("state %s\n", route_state_name((enum route_state)state));
 	for (int kind = MEOW_ERROR_NONE + 1; kind < METRICS_ERROR_KINDS; kind++)
-		printf("class %s %d\n", error_kind_name((enum meow_error_kind)kind), error_exit_status((enum meow_error_kind)kind));
+		printf("class %s %d\n", error_kind_name((enum meow_error_kind)kind),
+			error_exit_status((enum meow_error_kind)kind));
 	return 0;
 }

@@ -112,8 +112,8 @@ static void test_times_go_to_text_and_back(void **state)
 	assert_true(text_to_time(bytes_of("2026-11-23T10:00:00.5+02:00"), &time_us));
 	text_time(time_us, text);
 	assert_string_equal(text, "2026-11-23T08:00:00.500000Z");
-	static const char *const bad[] = {"2026-02-30T00:00:00Z", "2026-11-23", "2026-11-23T10:00:00", "2026-11-23T25:00:00Z",
-		"2026-11-23T10:00:00.Z", "2026-11-23T10:00:00Zx", "-026-11-23T10:00:00Z"};
+	static const char *const bad[] = {"2026-02-30T00:00:00Z", "2026-11-23", "2026-11-23T10:00:00",
+		"2026-11-23T25:00:00Z", "2026-11-23T10:00:00.Z", "2026-11-23T10:00:00Zx", "-026-11-23T10:00:00Z"};
 	for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++)
 		assert_false(text_to_time(bytes_of(bad[i]), &time_us));
 }
@@ -137,7 +137,8 @@ static void test_utf8_is_told_from_other_bytes(void **state)
 	assert_true(text_is_utf8(bytes_of("")));
 	assert_true(text_is_utf8(bytes_of("注文 é \xF0\x9F\x90\xB1")));
 	assert_false(text_is_utf8((struct meow_bytes){"a\0b", 3}));
-	static const char *const bad[] = {"\xC0\x80", "\xE0\x80\x80", "\xED\xA0\x80", "\xF4\x90\x80\x80", "\xFF", "\xE6\xB3"};
+	static const char *const bad[] = {
+		"\xC0\x80", "\xE0\x80\x80", "\xED\xA0\x80", "\xF4\x90\x80\x80", "\xFF", "\xE6\xB3"};
 	for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++)
 		assert_false(text_is_utf8(bytes_of(bad[i])));
 }

@@ -81,8 +81,11 @@ static struct config *load(const char *text, struct buffer *lines, struct meow_e
 {
 	if (text != NULL)
 		write_file("m.yaml", text, strlen(text));
-	struct config_request request = {.file = "m.yaml", .connectors = connectors, .connector_count = 3,
-		.overrides = no_overrides, .override_count = no_overrides[0].path != NULL};
+	struct config_request request = {.file = "m.yaml",
+		.connectors = connectors,
+		.connector_count = 3,
+		.overrides = no_overrides,
+		.override_count = no_overrides[0].path != NULL};
 	buffer_init(lines);
 	return config_load(&request, add_line, lines, err);
 }
@@ -116,18 +119,17 @@ static void assert_refused(const char *text, const char *expected)
 static void test_values_have_their_types_and_defaults(void **state)
 {
 	(void)state;
-	struct config *config = load_good(
-		"store:\n  url: postgresql://me@localhost/shop\n"
-		"relay: {backoff_max: 1m}\n"
-		"routes:\n"
-		"  注文.v1:\n"
-		"    categories: [order, 注文]\n"
-		"    window: 1MB\n"
-		"    pipe: {path: /a, create: false, client: {a.b: 1, sasl.password: x}}\n"
-		"  all:\n"
-		"    start: now\n"
-		"    categories: only\n"
-		"    null:\n");
+	struct config *config = load_good("store:\n  url: postgresql://me@localhost/shop\n"
+									  "relay: {backoff_max: 1m}\n"
+									  "routes:\n"
+									  "  注文.v1:\n"
+									  "    categories: [order, 注文]\n"
+									  "    window: 1MB\n"
+									  "    pipe: {path: /a, create: false, client: {a.b: 1, sasl.password: x}}\n"
+									  "  all:\n"
+									  "    start: now\n"
+									  "    categories: only\n"
+									  "    null:\n");
 	assert_string_equal(config_file(config), "m.yaml");
 	assert_string_equal(config_text(config_store(config), "url"), "postgresql://me@localhost/shop");
 	assert_int_equal(config_number(config_relay(config), "backoff_max"), 60000);
@@ -173,39 +175,47 @@ static void test_each_mistake_has_its_line_and_column(void **state)
 		{"stor:\n  url: x\n", "m.yaml:1:1: unknown setting stor; did you mean \"store\"?\n"},
 		{"store:\n  ulr: x\n", "m.yaml:2:3: unknown setting store.ulr; did you mean \"url\"?\n"},
 		{"log:\n  zzzzzzzz: x\n", "m.yaml:2:3: unknown setting log.zzzzzzzz\n"},
-		{"log:\n  level: inof\n", "m.yaml:2:10: log.level: \"inof\" is none of debug|info|warn|error; did you mean \"info\"?\n"},
+		{"log:\n  level: inof\n",
+			"m.yaml:2:10: log.level: \"inof\" is none of debug|info|warn|error; did you mean \"info\"?\n"},
 		{"log:\n  level: info\n  level: warn\n", "m.yaml:3:3: \"level\" is there twice, first at m.yaml:2:3\n"},
 		{"log:\n  level: [info]\n", "m.yaml:2:10: log.level: must be one value, not a list or a map\n"},
 		{"log:\n  level:\n", "m.yaml:2:9: log.level: has no value; give one or remove the line\n"},
 		{"log: info\n", "m.yaml:1:6: log must be a map: lines of \"key: value\"\n"},
 		{"- a\n", "m.yaml:1:1: a configuration is a map: lines of \"key: value\"\n"},
-		{"relay: {backoff_max: 10}\n", "m.yaml:1:22: relay.backoff_max: \"10\" is no duration; write 500ms, 10s, 5m, 2h or 1d\n"},
+		{"relay: {backoff_max: 10}\n",
+			"m.yaml:1:22: relay.backoff_max: \"10\" is no duration; write 500ms, 10s, 5m, 2h or 1d\n"},
 		{"relay: {backoff_max: 2h}\n", "m.yaml:1:22: relay.backoff_max: \"2h\" is out of range: 100ms to 1h\n"},
 		{"relay: {backoff_max: 99999999999999999d}\n",
 			"m.yaml:1:22: relay.backoff_max: \"99999999999999999d\" is no duration; write 500ms, 10s, 5m, 2h or 1d\n"},
-		{"relay: {backoff_initial: 40s}\n", "m.yaml:1:26: relay.backoff_initial: 40s is more than relay.backoff_max, 30s\n"},
+		{"relay: {backoff_initial: 40s}\n",
+			"m.yaml:1:26: relay.backoff_initial: 40s is more than relay.backoff_max, 30s\n"},
 		{"http: {listen: 9187}\n",
 			"m.yaml:1:16: http.listen: \"9187\" is not ADDRESS:PORT, as in 127.0.0.1:9187 or [::1]:9187\n"},
 		{"http: {listen: '::1:9187'}\n",
 			"m.yaml:1:16: http.listen: \"::1:9187\" is not ADDRESS:PORT, as in 127.0.0.1:9187 or [::1]:9187\n"},
-		{"store: {url: 'sqlite:a.db'}\n", "m.yaml:1:14: store.url: SQLite stores are not available in this version; use "
+		{"store: {url: 'sqlite:a.db'}\n",
+			"m.yaml:1:14: store.url: SQLite stores are not available in this version; use "
 			"postgresql://USER@HOST:PORT/DATABASE\n"},
 		{"store: {url: host=x}\n",
 			"m.yaml:1:14: store.url: must begin with postgresql://, as in postgresql://USER@HOST:PORT/DATABASE\n"},
-		{"routes: {a: {null: , window: 1KB}}\n", "m.yaml:1:30: routes.a.window: \"1KB\" is out of range: 64KB to 1GB\n"},
+		{"routes: {a: {null: , window: 1KB}}\n",
+			"m.yaml:1:30: routes.a.window: \"1KB\" is out of range: 64KB to 1GB\n"},
 		{"routes: {a: {null: , window: 1XB}}\n",
 			"m.yaml:1:30: routes.a.window: \"1XB\" is no size; write 512KB, 16MB, 1GB or plain bytes\n"},
 		{"routes: {a: {null: , batch_rows: 1.5}}\n", "m.yaml:1:34: routes.a.batch_rows: \"1.5\" is no whole number\n"},
 		{"routes: {a: {null: , batch_row: 1}}\n",
 			"m.yaml:1:22: unknown setting routes.a.batch_row; did you mean \"batch_rows\"?\n"},
-		{"routes: {a: {pip: {path: x}}}\n", "m.yaml:1:14: unknown setting routes.a.pip; did you mean \"pipe\"?\n"
+		{"routes: {a: {pip: {path: x}}}\n",
+			"m.yaml:1:14: unknown setting routes.a.pip; did you mean \"pipe\"?\n"
 			"m.yaml:1:10: routes.a has no connector; it needs one of pipe, null, kafka\n"},
-		{"routes: {a: {null: , pipe: {path: x}}}\n",
-			"m.yaml:1:22: routes.a has a second connector; null is there already, and each sink is a route of its own\n"},
-		{"routes: {a: {kafka: {topic: x}}}\n", "m.yaml:1:14: routes.a.kafka: this meowmx was built without the connector "
+		{"routes: {a: {null: , pipe: {path: x}}}\n", "m.yaml:1:22: routes.a has a second connector; null is there "
+													 "already, and each sink is a route of its own\n"},
+		{"routes: {a: {kafka: {topic: x}}}\n",
+			"m.yaml:1:14: routes.a.kafka: this meowmx was built without the connector "
 			"kafka; build it where its library is installed\n"},
 		{"routes: {a: {pipe: {}}}\n", "m.yaml:1:14: routes.a.pipe.path is missing\n"},
-		{"routes: {a: {pipe: {path: x, create: yes}}}\n", "m.yaml:1:38: routes.a.pipe.create: \"yes\" is neither true nor false\n"},
+		{"routes: {a: {pipe: {path: x, create: yes}}}\n",
+			"m.yaml:1:38: routes.a.pipe.create: \"yes\" is neither true nor false\n"},
 		{"routes: {a: {pipe: {path: x, client: y}}}\n",
 			"m.yaml:1:38: routes.a.pipe.client: must be a map: lines of \"key: value\"\n"},
 		{"routes: {a: {pipe: {path: x, client: {b: [1]}}}}\n",
@@ -213,11 +223,12 @@ static void test_each_mistake_has_its_line_and_column(void **state)
 		{"routes: {a: {null: , categories: []}}\n",
 			"m.yaml:1:34: routes.a.categories: must be a list with something in it, or not be there at all\n"},
 		{"routes: {a: {null: , categories: [b, b, '']}}\n", "m.yaml:1:38: routes.a.categories: \"b\" is there twice\n"
-			"m.yaml:1:41: routes.a.categories: an empty name\n"},
+															"m.yaml:1:41: routes.a.categories: an empty name\n"},
 		{"routes: {a: {pipe: {path: /bad}}}\n", "m.yaml:1:27: routes.a.pipe.path: nothing can be written there\n"},
 		{"routes: {a: {pipe: {path: x, client: {a: 1, b: 2, c: 3, d: 4, e: 5}}}}\n",
 			"m.yaml:1:14: routes.a.pipe.too much of everything\n"},
-		{"routes: {a: {pipe: {path: x}}, b: {pipe: {path: x}}}\n", "m.yaml:1:36: routes.b.pipe publishes to x, as the route "
+		{"routes: {a: {pipe: {path: x}}, b: {pipe: {path: x}}}\n",
+			"m.yaml:1:36: routes.b.pipe publishes to x, as the route "
 			"a (m.yaml:1:14) does; two routes may not share it\n"},
 		{"store: &a {url: x}\n",
 			"m.yaml:1:8: anchors, aliases and tags of YAML are not supported; write the value itself\n"},
@@ -255,7 +266,8 @@ static void test_what_is_not_yaml_has_its_place(void **state)
 static void test_all_mistakes_are_named_at_once(void **state)
 {
 	(void)state;
-	assert_refused("log: {level: loud, colour: red}\nrelay: {backoff_max: soon}\nroutes: {a: {}, b: {null: , start: never}}\n",
+	assert_refused(
+		"log: {level: loud, colour: red}\nrelay: {backoff_max: soon}\nroutes: {a: {}, b: {null: , start: never}}\n",
 		"m.yaml:1:14: log.level: \"loud\" is none of debug|info|warn|error\n"
 		"m.yaml:1:20: unknown setting log.colour\n"
 		"m.yaml:2:22: relay.backoff_max: \"soon\" is no duration; write 500ms, 10s, 5m, 2h or 1d\n"
@@ -267,8 +279,8 @@ static void test_route_names_are_in_any_language(void **state)
 {
 	(void)state;
 	static const char *const good[] = {"a", "Z9", "a.b-c_d", "_x", "注文", "Bestellungen-für-Käufer", "заказы", "9"};
-	static const char *const bad[] = {"a b", "a:b", "a/b", ".a", "-a", "a\\u3000b", "a\\u200bb", "a\\u00a0b", "a\\nb", "a{b}",
-		"a%b", "\\ufeffa", "a\\u202eb", ""};
+	static const char *const bad[] = {"a b", "a:b", "a/b", ".a", "-a", "a\\u3000b", "a\\u200bb", "a\\u00a0b", "a\\nb",
+		"a{b}", "a%b", "\\ufeffa", "a\\u202eb", ""};
 	for (size_t i = 0; i < sizeof(good) / sizeof(*good); i++) {
 		char text[200];
 		snprintf(text, sizeof(text), "routes: {\"%s\": {null: }}\n", good[i]);
@@ -294,12 +306,12 @@ static void test_variables_and_files_are_put_into_values(void **state)
 	setenv("MX_EMPTY", "", 1);
 	unsetenv("MX_UNSET");
 	struct config *config = load_good("routes:\n  r:\n    pipe:\n      path: 'x${MX_TEST}y${MX_TEST}'\n"
-		"      password: ${file:secret}\n"
-		"      client:\n"
-		"        a: ${MX_UNSET:-d:-e}${MX_EMPTY:-f}\n"
-		"        b: \"[${MX_EMPTY}]\"\n"
-		"        c: $${MX_TEST} $MX_TEST ${MX_TEST:?no}\n"
-		"        d: ${MX_UNSET:-}\n");
+									  "      password: ${file:secret}\n"
+									  "      client:\n"
+									  "        a: ${MX_UNSET:-d:-e}${MX_EMPTY:-f}\n"
+									  "        b: \"[${MX_EMPTY}]\"\n"
+									  "        c: $${MX_TEST} $MX_TEST ${MX_TEST:?no}\n"
+									  "        d: ${MX_UNSET:-}\n");
 	const struct config_section *sink = config_route(config, 0)->sink;
 	assert_string_equal(config_text(sink, "path"), "xa: {bya: {b");
 	assert_string_equal(config_text(sink, "password"), "s3:\n- cr#t");
@@ -310,15 +322,17 @@ static void test_variables_and_files_are_put_into_values(void **state)
 	config_destroy(config);
 	static const char *const cases[][2] = {
 		{"log: {level: '${MX_UNSET}'}", "m.yaml:1:14: log.level: the variable MX_UNSET is not set; set it, or write "
-			"${MX_UNSET:-DEFAULT}\n"},
+										"${MX_UNSET:-DEFAULT}\n"},
 		{"log: {level: '${MX_UNSET:?say how loud}'}", "m.yaml:1:14: log.level: MX_UNSET: say how loud\n"},
 		{"log: {level: '${MX_EMPTY:?}'}", "m.yaml:1:14: log.level: MX_EMPTY: the variable is not set\n"},
-		{"log: {level: '${MX_TEST'}", "m.yaml:1:14: log.level: \"${\" without \"}\"; \"$${\" stands for \"${\" itself\n"},
+		{"log: {level: '${MX_TEST'}",
+			"m.yaml:1:14: log.level: \"${\" without \"}\"; \"$${\" stands for \"${\" itself\n"},
 		{"log: {level: '${MX_UNSET:-${X}}'}",
 			"m.yaml:1:14: log.level: \"${\" inside of \"${...}\": a default is taken as it is\n"},
 		{"log: {level: '${file:none}'}", "m.yaml:1:14: log.level: none cannot be opened: No such file or directory\n"},
 		{"log: {level: '${MX_TEST}'}", "m.yaml:1:14: log.level: \"a: {b\" is none of debug|info|warn|error\n"},
-		{"log: {level: '${MX-TEST}'}", "m.yaml:1:14: log.level: \"${MX-TEST}\" cannot be understood; there are ${NAME}, "
+		{"log: {level: '${MX-TEST}'}",
+			"m.yaml:1:14: log.level: \"${MX-TEST}\" cannot be understood; there are ${NAME}, "
 			"${NAME:-default}, ${NAME:?message} and ${file:PATH}, and \"$${\" stands for \"${\" itself\n"},
 	};
 	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++)
@@ -431,40 +445,40 @@ static void test_what_is_shown_says_where_it_comes_from(void **state)
 	(void)state;
 	write_file("secret", "hidden", 6);
 	setenv("MEOWMX_STORE_URL", "postgresql://me:geheim@h/db", 1);
-	struct config *config = load_good("routes:\n  a:\n    categories: [x, \"y: z\"]\n    pipe:\n      path: \"a\\\"b$${c\"\n"
+	struct config *config = load_good(
+		"routes:\n  a:\n    categories: [x, \"y: z\"]\n    pipe:\n      path: \"a\\\"b$${c\"\n"
 		"      password: geheim\n      client: {ssl.key.password: geheim, o: '${file:secret}', linger.ms: 5}\n");
 	struct buffer out = show(config, true);
-	assert_string_equal(out.data,
-		"store:\n"
-		"  url: postgresql://me:***@h/db  # MEOWMX_STORE_URL\n"
-		"relay:\n"
-		"  backoff_initial: 100ms  # default\n"
-		"  backoff_max: 30s  # default\n"
-		"  shutdown_timeout: 10s  # default\n"
-		"http:\n"
-		"  listen: 127.0.0.1:9187  # default\n"
-		"log:\n"
-		"  level: info  # default\n"
-		"  format: logfmt  # default\n"
-		"routes:\n"
-		"  a:\n"
-		"    categories:\n"
-		"      - x  # m.yaml:3:18\n"
-		"      - \"y: z\"  # m.yaml:3:21\n"
-		"    format: data  # default\n"
-		"    start: beginning  # default\n"
-		"    window: 4MB  # default\n"
-		"    batch_rows: 2000  # default\n"
-		"    checkpoint_interval: 200ms  # default\n"
-		"    pipe:\n"
-		"      path: \"a\\\"b$${c\"  # m.yaml:5:13\n"
-		"      password: \"***\"  # m.yaml:6:17\n"
-		"      create: true  # default\n"
-		"      partitions: 1  # default\n"
-		"      client:\n"
-		"        ssl.key.password: \"***\"  # m.yaml:7:34\n"
-		"        o: \"***\"  # m.yaml:7:45\n"
-		"        linger.ms: 5  # m.yaml:7:74\n");
+	assert_string_equal(out.data, "store:\n"
+								  "  url: postgresql://me:***@h/db  # MEOWMX_STORE_URL\n"
+								  "relay:\n"
+								  "  backoff_initial: 100ms  # default\n"
+								  "  backoff_max: 30s  # default\n"
+								  "  shutdown_timeout: 10s  # default\n"
+								  "http:\n"
+								  "  listen: 127.0.0.1:9187  # default\n"
+								  "log:\n"
+								  "  level: info  # default\n"
+								  "  format: logfmt  # default\n"
+								  "routes:\n"
+								  "  a:\n"
+								  "    categories:\n"
+								  "      - x  # m.yaml:3:18\n"
+								  "      - \"y: z\"  # m.yaml:3:21\n"
+								  "    format: data  # default\n"
+								  "    start: beginning  # default\n"
+								  "    window: 4MB  # default\n"
+								  "    batch_rows: 2000  # default\n"
+								  "    checkpoint_interval: 200ms  # default\n"
+								  "    pipe:\n"
+								  "      path: \"a\\\"b$${c\"  # m.yaml:5:13\n"
+								  "      password: \"***\"  # m.yaml:6:17\n"
+								  "      create: true  # default\n"
+								  "      partitions: 1  # default\n"
+								  "      client:\n"
+								  "        ssl.key.password: \"***\"  # m.yaml:7:34\n"
+								  "        o: \"***\"  # m.yaml:7:45\n"
+								  "        linger.ms: 5  # m.yaml:7:74\n");
 	assert_null(strstr(out.data, "geheim"));
 	assert_null(strstr(out.data, "hidden"));
 	buffer_finish(&out);

@@ -154,7 +154,8 @@ static void test_an_envelope_is_one_line(void **state)
 	event.time_us = MEOW_NO_TIME;
 	event.data = bytes_of("1");
 	value = encode("envelope", &event, &scratch);
-	assert_string_equal(value.data, "{\"position\":42,\"aggregate_type\":\"注文\",\"aggregate_id\":\"o-1\",\"version\":0,"
+	assert_string_equal(value.data,
+		"{\"position\":42,\"aggregate_type\":\"注文\",\"aggregate_id\":\"o-1\",\"version\":0,"
 		"\"type\":\"OrderPlaced\",\"data\":1}");
 	buffer_finish(&scratch);
 }
@@ -167,7 +168,10 @@ static void assert_packs(const char *json, const char *hex)
 	buffer_init(&scratch);
 	buffer_init(&shown);
 	struct meow_bytes value = encode("msgpack", &event, &scratch);
-	const char *data = memmem(value.data, value.size, "\xA4" "data", 5);
+	const char *data = memmem(value.data, value.size,
+		"\xA4"
+		"data",
+		5);
 	assert_non_null(data);
 	for (data += 5; data < value.data + value.size; data++)
 		buffer_printf(&shown, "%02x", (unsigned)(unsigned char)*data);
@@ -198,24 +202,32 @@ static void test_msgpack_never_alters_a_number(void **state)
 	assert_packs("9223372036854775807", "cf7fffffffffffffff");
 	assert_packs("12345678901234567890", "cfab54a98ceb1f0ad2");
 	assert_packs("18446744073709551615", "cfffffffffffffffff");
-	assert_packs("18446744073709551616", "b4" "3138343436373434303733373039353531363136");
+	assert_packs("18446744073709551616", "b4"
+										 "3138343436373434303733373039353531363136");
 	assert_packs("-9223372036854775808", "d38000000000000000");
-	assert_packs("-9223372036854775809", "b4" "2d39323233333732303336383534373735383039");
+	assert_packs("-9223372036854775809", "b4"
+										 "2d39323233333732303336383534373735383039");
 	assert_packs("1.0", "cb3ff0000000000000");
 	assert_packs("1.10", "cb3ff199999999999a");
 	assert_packs("-0", "cb8000000000000000");
 	assert_packs("0.0", "cb0000000000000000");
 	assert_packs("1e2", "cb4059000000000000");
-	assert_packs("1E400", "a5" "3145343030");
-	assert_packs("1e-400", "a6" "31652d343030");
+	assert_packs("1E400", "a5"
+						  "3145343030");
+	assert_packs("1e-400", "a6"
+						   "31652d343030");
 	assert_packs("5e-324", "cb0000000000000001");
-	assert_packs("4e-324", "a6" "34652d333234");
+	assert_packs("4e-324", "a6"
+						   "34652d333234");
 	assert_packs("0.1", "cb3fb999999999999a");
 	assert_packs("0.30000000000000004", "cb3fd3333333333334");
-	assert_packs("0.30000000000000001", "b3" "302e3330303030303030303030303030303031");
-	assert_packs("9007199254740993.0", "b2" "393030373139393235343734303939332e30");
+	assert_packs("0.30000000000000001", "b3"
+										"302e3330303030303030303030303030303031");
+	assert_packs("9007199254740993.0", "b2"
+									   "393030373139393235343734303939332e30");
 	assert_packs("100000000000000000000", "cb4415af1d78b58c40");
-	assert_packs("1e99999999999", "ad" "31653939393939393939393939");
+	assert_packs("1e99999999999", "ad"
+								  "31653939393939393939393939");
 }
 
 static void test_msgpack_refuses_what_it_cannot_hold(void **state)
@@ -259,8 +271,10 @@ static void test_the_trace_comes_from_the_top_of_the_metadata(void **state)
 	(void)state;
 	assert_trace(NULL, NULL, NULL, NULL);
 	assert_trace("{}", NULL, NULL, NULL);
-	assert_trace("{\"traceparent\":\"00-ab-cd-01\",\"tracestate\":\"\",\"baggage\":\"k=\\\"v\\\"\"}", "00-ab-cd-01", "", "k=\"v\"");
-	assert_trace("{\"x\":{\"traceparent\":\"no\"},\"trac\\u0065parent\":\"yes\",\"y\":[\"baggage\"]}", "yes", NULL, NULL);
+	assert_trace("{\"traceparent\":\"00-ab-cd-01\",\"tracestate\":\"\",\"baggage\":\"k=\\\"v\\\"\"}", "00-ab-cd-01", "",
+		"k=\"v\"");
+	assert_trace(
+		"{\"x\":{\"traceparent\":\"no\"},\"trac\\u0065parent\":\"yes\",\"y\":[\"baggage\"]}", "yes", NULL, NULL);
 	assert_trace("{\"traceparent\":17,\"tracestate\":{\"baggage\":\"no\"},\"baggage\":null}", NULL, NULL, NULL);
 	assert_trace("{\"baggage\":\"first\",\"baggage\":\"last\"}", NULL, NULL, "last");
 	assert_trace("{\"baggage\":\"first\",\"baggage\":[\"x\"]}", NULL, NULL, NULL);
@@ -288,9 +302,11 @@ static void test_a_line_is_read_back(void **state)
 {
 	(void)state;
 	struct buffer scratch;
-	struct envelope_line line = read_line(" { \"type\" : \"O\\u0072der\\n\" , \"data\" : {\"a\" : [1.0 , 1e400],\"a\":{}} ,"
-		"\"aggregate_type\":\"注文\",\"aggregate_id\":\"o-1\",\"version\":7,\"position\":42,\"generation\":2,"
-		"\"metadata\": null,\"time\":\"2026-11-23T08:09:10Z\",\"expect\":\"new\"} ", &scratch);
+	struct envelope_line line =
+		read_line(" { \"type\" : \"O\\u0072der\\n\" , \"data\" : {\"a\" : [1.0 , 1e400],\"a\":{}} ,"
+				  "\"aggregate_type\":\"注文\",\"aggregate_id\":\"o-1\",\"version\":7,\"position\":42,\"generation\":2,"
+				  "\"metadata\": null,\"time\":\"2026-11-23T08:09:10Z\",\"expect\":\"new\"} ",
+			&scratch);
 	assert_true(bytes_are(line.type, "Order\n"));
 	assert_true(bytes_are(line.data, "{\"a\" : [1.0 , 1e400],\"a\":{}}"));
 	assert_true(bytes_are(line.metadata, "null"));
@@ -307,8 +323,9 @@ static void test_a_line_is_read_back(void **state)
 static void test_any_json_is_data_byte_for_byte(void **state)
 {
 	(void)state;
-	static const char *const values[] = {"1.0", "12345678901234567890", "1e400", "-0", "true", "null", "\"\"", "\"\\u0000\"",
-		"\"\\ud800\"", "[]", "{}", "[ ]", "{\"a\":1,\"a\":1}", "\"data\"", "{\"data\":{\"data\":1}}", "\"é注\""};
+	static const char *const values[] = {"1.0", "12345678901234567890", "1e400", "-0", "true", "null", "\"\"",
+		"\"\\u0000\"", "\"\\ud800\"", "[]", "{}", "[ ]", "{\"a\":1,\"a\":1}", "\"data\"", "{\"data\":{\"data\":1}}",
+		"\"é注\""};
 	for (size_t i = 0; i < sizeof(values) / sizeof(*values); i++) {
 		struct buffer text, scratch;
 		buffer_init(&text);
@@ -453,7 +470,8 @@ static void mutate(struct buffer *text, uint64_t *seed)
 static void test_no_bytes_do_harm(void **state)
 {
 	(void)state;
-	static const char line[] = "{\"position\":42,\"aggregate_type\":\"注文\",\"aggregate_id\":\"o\\n1\",\"version\":0,\"type\":\"T\","
+	static const char line[] =
+		"{\"position\":42,\"aggregate_type\":\"注文\",\"aggregate_id\":\"o\\n1\",\"version\":0,\"type\":\"T\","
 		"\"time\":\"2026-11-23T08:09:10.123456Z\",\"data\":{\"a\":[1.0,-0,1e400,[],{}],\"b\":\"\\ud83d\\udc31\"},"
 		"\"metadata\":{\"traceparent\":\"00-ab\",\"x\":12345678901234567890}}";
 	uint64_t seed = 88172645463325252u;
@@ -472,7 +490,7 @@ static void test_no_bytes_do_harm(void **state)
 		if (envelope_read(bytes, &scratch, &read, &err)) {
 			taken++;
 			assert_true(read.data.data == NULL ||
-				(read.data.data > text.data && read.data.data + read.data.size < text.data + text.size));
+						(read.data.data > text.data && read.data.data + read.data.size < text.data + text.size));
 			if (read.data.data != NULL) {
 				event.data = read.data;
 				// What was read as JSON can be packed, save for what no Unicode text can hold.

@@ -144,8 +144,8 @@ static void *ask(void *arg)
 		"POST /known HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"};
 	for (size_t i = 0; i < 3; i++) {
 		int fd = socket(AF_INET, SOCK_STREAM, 0);
-		struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons((uint16_t)fixture->port),
-			.sin_addr = {htonl(INADDR_LOOPBACK)}};
+		struct sockaddr_in to = {
+			.sin_family = AF_INET, .sin_port = htons((uint16_t)fixture->port), .sin_addr = {htonl(INADDR_LOOPBACK)}};
 		size_t size = strlen(requests[i]);
 		if (connect(fd, (struct sockaddr *)(void *)&to, sizeof(to)) == 0 &&
 			write(fd, requests[i], size) == (ssize_t)size) {

@@ -11,8 +11,13 @@
 
 static struct meow_event an_event(int64_t position, const char *data)
 {
-	return (struct meow_event){.position = position, .version = 3, .time_us = MEOW_NO_TIME, .transaction_id = 77,
-		.aggregate_type = MEOW_BYTES("order"), .aggregate_id = MEOW_BYTES("o 1"), .type = MEOW_BYTES("placed"),
+	return (struct meow_event){.position = position,
+		.version = 3,
+		.time_us = MEOW_NO_TIME,
+		.transaction_id = 77,
+		.aggregate_type = MEOW_BYTES("order"),
+		.aggregate_id = MEOW_BYTES("o 1"),
+		.type = MEOW_BYTES("placed"),
 		.data = bytes_of(data)};
 }
 
@@ -52,8 +57,10 @@ static void batch_releases_owners(void **state)
 
 static struct store_identity an_identity(void)
 {
-	return (struct store_identity){.store_id = "6f1c0f0e-0000-4000-8000-000000000001", .system_identifier = UINT64_MAX,
-		.timeline = 2, .last_position = 100};
+	return (struct store_identity){.store_id = "6f1c0f0e-0000-4000-8000-000000000001",
+		.system_identifier = UINT64_MAX,
+		.timeline = 2,
+		.last_position = 100};
 }
 
 static void fingerprint_reads_what_it_writes(void **state)

@@ -12,8 +12,8 @@
 #include <string.h>
 
 // Statements are planned once, on tables that may then be near empty: they must use the indexes from the start.
-#define SETTINGS \
-	"SET default_transaction_isolation = 'read committed'; SET enable_seqscan = off; SET enable_bitmapscan = off;" \
+#define SETTINGS                                                                                                       \
+	"SET default_transaction_isolation = 'read committed'; SET enable_seqscan = off; SET enable_bitmapscan = off;"     \
 	" SET jit = off"
 const char pg_session_settings[] = SETTINGS "; LISTEN meowmx";
 static const char store_settings[] = SETTINGS; // nobody would take in what a blocking connection is notified of
@@ -24,7 +24,7 @@ static const struct {
 	const char *keyword, *value, *variable;
 } connection_defaults[] = {
 	{"fallback_application_name", "meowmx", NULL},
-	{"client_encoding", "UTF8", NULL}, // and no other
+	{"client_encoding", "UTF8", NULL},              // and no other
 	{"connect_timeout", "10", "PGCONNECT_TIMEOUT"}, // for blocking connections
 	{"tcp_user_timeout", "8000", NULL},
 	{"keepalives_idle", "10", NULL},
@@ -42,11 +42,14 @@ static bool check_scheme(const char *url, struct meow_error *err)
 {
 	const char *scheme_end = strstr(url, "://");
 	if (starts(url, "sqlite:"))
-		return error_set(err, MEOW_CONFIG, "store url %s: this build keeps events in PostgreSQL alone; "
-			"give postgresql://USER@HOST/DATABASE", url);
+		return error_set(err, MEOW_CONFIG,
+			"store url %s: this build keeps events in PostgreSQL alone; "
+			"give postgresql://USER@HOST/DATABASE",
+			url);
 	if (!*url || starts(url, "postgresql://") || starts(url, "postgres://") || (!scheme_end && strchr(url, '=')))
 		return true;
-	return error_set(err, MEOW_CONFIG, "the store's url begins with \"%.*s\": give postgresql://USER@HOST:PORT/DATABASE",
+	return error_set(err, MEOW_CONFIG,
+		"the store's url begins with \"%.*s\": give postgresql://USER@HOST:PORT/DATABASE",
 		scheme_end && scheme_end - url < 20 ? (int)(scheme_end - url) + 3 : 0, url);
 }
 
@@ -140,15 +143,17 @@ bool pg_identity(PGconn *conn, const PGresult *result, struct session_info *ret_
 			PQhost(conn), PQport(conn));
 	uint32_t schema = pg_number32(result, 0, 1);
 	if (schema != STORE_SCHEMA_VERSION)
-		return error_set(err, MEOW_CONFIG, schema > STORE_SCHEMA_VERSION
-			? "the store was set up by a newer meowmx (schema %u, this one knows %u): upgrade this program"
-			: "the store's schema is %u, this program needs %u: run `meowmx setup`",
+		return error_set(err, MEOW_CONFIG,
+			schema > STORE_SCHEMA_VERSION
+				? "the store was set up by a newer meowmx (schema %u, this one knows %u): upgrade this program"
+				: "the store's schema is %u, this program needs %u: run `meowmx setup`",
 			schema, (unsigned)STORE_SCHEMA_VERSION);
 	struct meow_bytes encoding = pg_bytes(result, 0, 10);
 	if (!bytes_equal(encoding, MEOW_BYTES("UTF8")))
 		return error_set(err, MEOW_CONFIG, "the database's encoding is %s, and must be UTF8", encoding.data);
 	if (!*PQgetvalue(result, 0, 11))
-		return error_set(err, MEOW_CONFIG, "the order of events needs "
+		return error_set(err, MEOW_CONFIG,
+			"the order of events needs "
 			"ALTER SEQUENCE es_events_id_seq CACHE 1 INCREMENT 1 NO CYCLE");
 	struct session_info info = {
 		.store.system_identifier = pg_number64(result, 0, 2),
@@ -168,7 +173,8 @@ bool pg_identity(PGconn *conn, const PGresult *result, struct session_info *ret_
 void pg_holder(const PGresult *result, int row, struct session_holder *ret_holder)
 {
 	*ret_holder = (struct session_holder){.pid = (int)pg_number32(result, row, 1),
-		.prepared = *PQgetvalue(result, row, 2) != 0, .age_us = pg_signed64(result, row, 4)};
+		.prepared = *PQgetvalue(result, row, 2) != 0,
+		.age_us = pg_signed64(result, row, 4)};
 	snprintf(ret_holder->id, sizeof(ret_holder->id), "%s", PQgetvalue(result, row, 0));
 	snprintf(ret_holder->name, sizeof(ret_holder->name), "%s", PQgetvalue(result, row, 3));
 }
@@ -321,8 +327,8 @@ PGresult *pg_run(
 	} else {
 		if (!prepare(store, statement, err))
 			return NULL;
-		result = PQexecPrepared(store->conn, statements[statement].name, params->count, params->values,
-			params->lengths, params->formats, 1);
+		result = PQexecPrepared(store->conn, statements[statement].name, params->count, params->values, params->lengths,
+			params->formats, 1);
 	}
 	if (PQresultStatus(result) == PGRES_TUPLES_OK)
 		return result;
@@ -352,7 +358,7 @@ bool pg_do(struct meow_store *store, const char *sql, struct meow_error *err)
 	PGresult *result = PQexec(store->conn, sql);
 	ExecStatusType status = PQresultStatus(result);
 	bool ok = status == PGRES_COMMAND_OK || status == PGRES_TUPLES_OK ||
-		pg_result_error(store->conn, result, store->url, err);
+			  pg_result_error(store->conn, result, store->url, err);
 	PQclear(result);
 	return ok;
 }

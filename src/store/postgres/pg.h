@@ -92,7 +92,7 @@ struct pg_params {
 	int lengths[PG_PARAMS_MOST];
 	int formats[PG_PARAMS_MOST]; // 1: binary
 };
-void pg_param_text(struct pg_params *params, struct meow_bytes text); // absent: NULL
+void pg_param_text(struct pg_params *params, struct meow_bytes text);         // absent: NULL
 void pg_param_int8(struct pg_params *params, const struct pg_number *number); // NULL: NULL
 MEOW_MUST_USE PGresult *pg_run(
 	struct meow_store *store, enum pg_statement statement, const struct pg_params *params, struct meow_error *err);

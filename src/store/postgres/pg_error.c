@@ -16,11 +16,24 @@ static enum meow_error_kind kind_of(const char *code)
 		const char *prefix;
 		enum meow_error_kind kind;
 	} kinds[] = {
-		{"40001", MEOW_CONFLICT}, {"40P01", MEOW_UNAVAILABLE}, {"23505", MEOW_CONFLICT},
-		{"42P01", MEOW_CONFIG}, {"42703", MEOW_CONFIG}, {"3F000", MEOW_CONFIG}, {"3D000", MEOW_CONFIG},
-		{"42501", MEOW_DENIED}, {"25006", MEOW_DENIED}, {"28", MEOW_DENIED},
-		{"22", MEOW_INVALID}, {"23", MEOW_INVALID}, {"54", MEOW_INVALID}, {"P0", MEOW_INVALID}, // a trigger's RAISE
-		{"08", MEOW_UNAVAILABLE}, {"53", MEOW_UNAVAILABLE}, {"55", MEOW_UNAVAILABLE}, {"57", MEOW_UNAVAILABLE},
+		{"40001", MEOW_CONFLICT},
+		{"40P01", MEOW_UNAVAILABLE},
+		{"23505", MEOW_CONFLICT},
+		{"42P01", MEOW_CONFIG},
+		{"42703", MEOW_CONFIG},
+		{"3F000", MEOW_CONFIG},
+		{"3D000", MEOW_CONFIG},
+		{"42501", MEOW_DENIED},
+		{"25006", MEOW_DENIED},
+		{"28", MEOW_DENIED},
+		{"22", MEOW_INVALID},
+		{"23", MEOW_INVALID},
+		{"54", MEOW_INVALID},
+		{"P0", MEOW_INVALID}, // a trigger's RAISE
+		{"08", MEOW_UNAVAILABLE},
+		{"53", MEOW_UNAVAILABLE},
+		{"55", MEOW_UNAVAILABLE},
+		{"57", MEOW_UNAVAILABLE},
 		{"58", MEOW_UNAVAILABLE},
 	};
 	for (size_t i = 0; i < sizeof(kinds) / sizeof(*kinds); i++)

@@ -43,9 +43,8 @@ bool pg_event_decode(const PGresult *result, int row, struct meow_event *ret_eve
 		.position = pg_signed64(result, row, PG_EVENT_ID),
 		.version = (int32_t)pg_number32(result, row, PG_EVENT_VERSION),
 		.time_us = pg_time(result, row, PG_EVENT_TIME),
-		.transaction_id = PQgetisnull(result, row, PG_EVENT_TRANSACTION_ID)
-			? 0
-			: pg_number64(result, row, PG_EVENT_TRANSACTION_ID),
+		.transaction_id =
+			PQgetisnull(result, row, PG_EVENT_TRANSACTION_ID) ? 0 : pg_number64(result, row, PG_EVENT_TRANSACTION_ID),
 		.aggregate_type = pg_bytes(result, row, PG_EVENT_AGGREGATE_TYPE),
 		.aggregate_id = pg_bytes(result, row, PG_EVENT_AGGREGATE_ID),
 		.type = pg_bytes(result, row, PG_EVENT_TYPE),
@@ -68,8 +67,8 @@ bool pg_event_add(struct batch *batch, PGresult *row, struct meow_error *err)
 		return false;
 	}
 	bool large = event.data.size + event.metadata.size > COPY_MOST;
-	bool added = large ? batch_add_owned(batch, &event, row, PQresultMemorySize(row), clear_result)
-					   : batch_add(batch, &event);
+	bool added =
+		large ? batch_add_owned(batch, &event, row, PQresultMemorySize(row), clear_result) : batch_add(batch, &event);
 	if (!large || !added)
 		PQclear(row);
 	return added || error_no_memory(err);
