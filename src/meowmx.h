@@ -1,8 +1,8 @@
 // meowmx.h: the public interface of libmeowmx, an append-only event store with optimistic version checks.
 //
-// Threads: a store handle and everything made from it belong to one thread at a time; two handles share nothing.
-// Every function here may block on the network unless its comment says otherwise. The library never logs, never
-// exits and keeps no global state.
+// Threads: a store handle and everything made from it belong to one thread at a time; two handles share nothing. What
+// may be called from elsewhere says so (meow_subscription_stop). Every function here may block on the network or the
+// disk unless its comment says otherwise. The library never logs, never exits and keeps no global state.
 //
 // Errors: a function that can fail returns false (or NULL) and fills *err, which may be NULL if the caller does not
 // care; its other outputs are then untouched. Code branches on err->kind alone; err->text is one line for people.
@@ -64,14 +64,46 @@ struct meow_event {
 	struct meow_bytes metadata; // JSON, byte for byte as stored, or absent
 };
 
+// --- the store ---
+
 struct meow_store;
 
-// Opens the store that url names (postgresql://...; an empty url takes libpq's PG* variables). Fails with
-// MEOW_CONFIG when the tables are missing or of a newer meowmx, MEOW_DENIED, MEOW_UNAVAILABLE. The caller closes it.
+// Opens the store that url names: postgresql://... (an empty url takes libpq's PG* variables), sqlite:PATH, or
+// sqlite::memory:, a store of its own that is set up already and goes with the handle. Fails with MEOW_CONFIG when the
+// tables are missing or of a newer meowmx, MEOW_MISSING (no such file), MEOW_DENIED, MEOW_UNAVAILABLE. The caller
+// closes it.
 MEOW_API MEOW_MUST_USE struct meow_store *meow_store_open(const char *url, struct meow_error *err);
 
-// Closes the connection and frees the handle and all it lent. Takes NULL.
+// A store on a connection that the application already has (PGconn * and sqlite3 *), borrowed until the handle is
+// closed. meowmx then never begins, commits or rolls back: what it writes belongs to the transaction that is open
+// there, together with the application's own tables. Nothing is repeated and the connection is never made anew; a
+// statement that PostgreSQL refuses leaves its transaction aborted, as any other would. The connection must not be in
+// libpq's non-blocking or pipeline mode. Fails as meow_store_open does.
+struct pg_conn;
+struct sqlite3;
+MEOW_API MEOW_MUST_USE struct meow_store *meow_store_on_postgres(struct pg_conn *connection, struct meow_error *err);
+MEOW_API MEOW_MUST_USE struct meow_store *meow_store_on_sqlite(struct sqlite3 *database, struct meow_error *err);
+
+// The connection of a handle, for the application's own statements (a subscription's handler writes its read model
+// over it); NULL if the store is of the other kind. The handle keeps it. Does not block.
+MEOW_API struct pg_conn *meow_store_postgres(const struct meow_store *store);
+MEOW_API struct sqlite3 *meow_store_sqlite(const struct meow_store *store);
+
+// Closes the connection (unless it is the application's) and frees the handle. What was made from it must have been
+// closed before. Takes NULL.
 MEOW_API void meow_store_close(struct meow_store *store);
+
+// Creates or adopts the tables, as `meowmx setup` does: works on an empty database, on the tables of Python meowmx,
+// and twice in a row. id_type NULL: UUID for new tables in PostgreSQL, what is there for adopted ones; else UUID, TEXT,
+// CHAR(n), VARCHAR(n), BIGINT, INTEGER (SQLite keeps ids as text and takes TEXT alone). say (may be NULL) gets one line
+// for people at each step, and for what set-up waits for.
+MEOW_API MEOW_MUST_USE bool meow_setup(
+	const char *url, const char *id_type, void (*say)(void *arg, const char *line), void *arg, struct meow_error *err);
+
+// The same for a database that the application has open, in a transaction of its own or in the one that is open there.
+MEOW_API MEOW_MUST_USE bool meow_setup_on_sqlite(struct sqlite3 *database, struct meow_error *err);
+
+// --- append ---
 
 // The expected version of an append is a version number, or one of these.
 #define MEOW_EXPECT_NEW ((int64_t)-1) // the aggregate has no event yet
@@ -90,7 +122,8 @@ struct meow_append {
 	int64_t expected;
 	const struct meow_new_event *events;
 	size_t count;
-	const char *token; // a UUID that makes the call repeatable (an idempotency key); NULL draws a random one
+	const char *token;      // a UUID that makes the call repeatable (an idempotency key); NULL draws a random one
+	int64_t *ret_positions; // NULL, or room for one position for each event, filled on success
 };
 
 struct meow_appended {
@@ -101,11 +134,14 @@ struct meow_appended {
 
 // Appends all events with consecutive versions after the expected one, or none, in one round trip. When the
 // connection breaks at an unknown moment the call reconnects and repeats once itself, safely, by its token; if that
-// fails as well the kind is MEOW_UNKNOWN_OUTCOME. MEOW_CONFLICT: *ret_found (may be NULL) is the version that is
+// fails as well the kind is MEOW_UNKNOWN_OUTCOME. (On a connection of the application's nothing is repeated, and nobody
+// but the application knows what its commit did.) MEOW_CONFLICT: *ret_found (may be NULL) is the version that is
 // there, -1 if none, MEOW_NO_VERSION if unknown. MEOW_INVALID: bad JSON, an id that does not fit, another aggregate
 // type. No events: nothing is done or checked, success. ret may be NULL.
 MEOW_API MEOW_MUST_USE bool meow_append(struct meow_store *store, const struct meow_append *append,
 	struct meow_appended *ret, int64_t *ret_found, struct meow_error *err);
+
+// --- load ---
 
 // What to load. With aggregate_id (which needs aggregate_type): one aggregate, from and to are versions. With
 // aggregate_type alone: a category; with neither: everything; from and to are positions, and nothing beyond the
@@ -113,16 +149,19 @@ MEOW_API MEOW_MUST_USE bool meow_append(struct meow_store *store, const struct m
 struct meow_query {
 	const char *aggregate_type;
 	const char *aggregate_id;
-	int64_t from;  // inclusive; INT64_MIN for the first
-	int64_t to;    // inclusive; INT64_MAX for the last
-	int64_t limit; // at most so many events; 0 means no limit
-	bool reverse;  // newest first
+	int64_t from;                   // inclusive; INT64_MIN for the first
+	int64_t to;                     // inclusive; INT64_MAX for the last
+	int64_t limit;                  // at most so many events; 0 means no limit
+	bool reverse;                   // newest first
+	const char *const *event_types; // only events of these types; NULL for all
+	size_t event_type_count;
 };
 
 struct meow_cursor;
 
-// Starts loading. The events come in pages, in bounded memory. The caller closes the cursor before the store, and
-// makes no other call on the store in between. An unknown aggregate is no error: the cursor is empty.
+// Starts loading. The events come in pages, in bounded memory. The caller closes the cursor before the store. An
+// unknown aggregate is no error: the cursor is empty. A category, or everything, over a connection of the application's
+// wants a transaction of isolation read committed, or none: an older snapshot would miss events (MEOW_INVALID).
 MEOW_API MEOW_MUST_USE struct meow_cursor *meow_load(
 	struct meow_store *store, const struct meow_query *query, struct meow_error *err);
 
@@ -132,8 +171,65 @@ MEOW_API MEOW_MUST_USE bool meow_cursor_next(
 
 MEOW_API void meow_cursor_close(struct meow_cursor *cursor);
 
+// --- aggregates as the store knows them ---
+
+// *ret_version is that of the aggregate's last event, -1 if it has none: whether it exists. MEOW_INVALID: it is known
+// under another type.
+MEOW_API MEOW_MUST_USE bool meow_version(struct meow_store *store, const char *aggregate_type, const char *aggregate_id,
+	int64_t *ret_version, struct meow_error *err);
+
+struct meow_aggregate_info {
+	struct meow_bytes type;
+	struct meow_bytes id;
+	int64_t version; // of its last event, -1 if it has none
+};
+
+struct meow_aggregate_page {
+	struct meow_aggregate_info *items; // in the order of their ids
+	size_t count;                      // less than the limit: it was the last page
+	void *memory;                      // what the items point into
+};
+
+// A page of at most `limit` aggregates, all or those of one type (NULL: all), behind the id `after` (NULL: from the
+// first). The next page begins after the last item's id. The caller frees it with meow_aggregate_page_free.
+MEOW_API MEOW_MUST_USE bool meow_list_aggregates(struct meow_store *store, const char *aggregate_type,
+	const char *after, size_t limit, struct meow_aggregate_page *ret_page, struct meow_error *err);
+MEOW_API void meow_aggregate_page_free(struct meow_aggregate_page *page);
+
+// Deletes the aggregate's events from a version on, and its snapshots of those versions; from 0 on the aggregate itself
+// goes. Versions are then used again under new positions, and what a sink has already got stays there. *ret_count (may
+// be NULL) is the number of events deleted; an unknown aggregate, or a version above its last, is no error. On a
+// PostgreSQL connection of the application's it needs a transaction to be open (MEOW_INVALID).
+MEOW_API MEOW_MUST_USE bool meow_delete(struct meow_store *store, const char *aggregate_type, const char *aggregate_id,
+	int64_t from_version, uint64_t *ret_count, struct meow_error *err);
+
+// --- snapshots ---
+
+// A state of an aggregate, as JSON. It counts only while the event at its version still has that position: a history
+// that somebody cut and wrote anew never yields a stale state.
+struct meow_snapshot {
+	int64_t version;
+	int64_t position; // of the event at that version
+	struct meow_bytes data;
+};
+
+// Stores it, in place of one of that version. MEOW_INVALID: no JSON, or the aggregate has no event of that version at
+// that position.
+MEOW_API MEOW_MUST_USE bool meow_snapshot_save(struct meow_store *store, const char *aggregate_type,
+	const char *aggregate_id, const struct meow_snapshot *snapshot, struct meow_error *err);
+
+// The newest one that counts, at or below `version`. *ret_snapshot is NULL if there is none; the caller frees it, which
+// takes NULL.
+MEOW_API MEOW_MUST_USE bool meow_snapshot_load(struct meow_store *store, const char *aggregate_type,
+	const char *aggregate_id, int64_t version, struct meow_snapshot **ret_snapshot, struct meow_error *err);
+MEOW_API void meow_snapshot_free(struct meow_snapshot *snapshot);
+
+// Deletes all but the newest `keep` of the aggregate's snapshots. *ret_count (may be NULL) is the number deleted.
+MEOW_API MEOW_MUST_USE bool meow_snapshot_prune(struct meow_store *store, const char *aggregate_type,
+	const char *aggregate_id, size_t keep, uint64_t *ret_count, struct meow_error *err);
+
 // The library's version, "MAJOR.MINOR.PATCH". Does not block.
-MEOW_API const char *meow_version(void);
+MEOW_API const char *meow_library_version(void);
 
 #ifdef __cplusplus
 }

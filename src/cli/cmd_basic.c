@@ -18,7 +18,8 @@ int run_setup(const struct invocation *invocation)
 {
 	struct meow_error err;
 	char *url = cli_store_url(invocation, &err);
-	bool good = url != NULL && store_setup(url, invocation->options[OPTION_ID_TYPE], say_line, NULL, &err);
+	struct store_setup setup = {.url = url, .id_type = invocation->options[OPTION_ID_TYPE], .say = say_line};
+	bool good = url != NULL && store_setup(&setup, &err);
 	free(url);
 	return good ? 0 : cli_fail(invocation, &err);
 }
@@ -84,7 +85,7 @@ int run_version(const struct invocation *invocation)
 {
 	struct buffer out;
 	buffer_init(&out);
-	buffer_printf(&out, "meowmx %s\n", meow_version());
+	buffer_printf(&out, "meowmx %s\n", meow_library_version());
 	return cli_finish_output(invocation, &out);
 }
 

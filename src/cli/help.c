@@ -211,7 +211,7 @@ void help_man(struct buffer *out)
 	buffer_printf(out,
 		".TH MEOWMX 1 \"\" \"meowmx %s\"\n.SH NAME\nmeowmx \\- event store and relay\n.SH SYNOPSIS\n"
 		".B meowmx\nCOMMAND [ARGUMENTS] [OPTIONS]\n.SH DESCRIPTION\n",
-		meow_version());
+		meow_library_version());
 	put_roff(out, about);
 	buffer_put_text(out, "\n.SH COMMANDS\n");
 	for (const struct command *command = commands; command->name != NULL; command++)

@@ -1,4 +1,4 @@
-// store.h: what the command line asks of a store beyond the public header. Blocking; PostgreSQL implements it.
+// store.h: what the relay, subscriptions and the command line ask of a store beyond the public header. Blocking.
 #ifndef STORE_STORE_H
 #define STORE_STORE_H
 
@@ -6,13 +6,18 @@
 
 #define STORE_SCHEMA_VERSION 1
 
-// Set-up. Works on an empty database, on the tables of Python meowmx, twice in a row; two at once do not collide; one that
-// was killed goes on the next time. `say` gets one line for people at each step, and for what it waits.
-// id_type NULL: UUID for new tables, what is there for adopted ones; else UUID, TEXT, CHAR(n), VARCHAR(n), BIGINT, INTEGER.
-MEOW_MUST_USE bool store_setup(
-	const char *url, const char *id_type, void (*say)(void *arg, const char *line), void *arg, struct meow_error *err);
+// What meow_setup is told, and more that only the command line knows.
+struct store_setup {
+	const char *url;
+	const char *id_type; // NULL: the default, or what is there
+	void (*say)(void *arg, const char *line);
+	void *arg;
+};
+// As meow_setup.
+MEOW_MUST_USE bool store_setup(const struct store_setup *setup, struct meow_error *err);
 
-// Sessions for routes and tail. The url must outlive the source. The source is freed with store_source_finish.
+// Sessions for routes, tail and subscriptions, by a url of its own copy. MEOW_CONFIG if the url cannot be understood; MEOW_INVALID
+// for sqlite::memory:, which no second connection reaches. The source is freed with store_source_finish.
 MEOW_MUST_USE bool store_source_init(struct session_source *source, const char *url, struct meow_error *err);
 void store_source_finish(struct session_source *source);
 
@@ -51,6 +56,34 @@ MEOW_MUST_USE bool store_subscription_resume(struct meow_store *store, const cha
 // its position that its stop names), else MEOW_INVALID.
 MEOW_MUST_USE bool store_subscription_skip(
 	struct meow_store *store, const char *name, int64_t position, struct meow_error *err);
+
+// A subscription's handler works in one transaction with its checkpoint, over a blocking store of its own.
+//
+//   claim    once a connection: true while no other process works on this subscription
+//   begin    opens the transaction and locks the checkpoint, which is made if it is new
+//   commit   writes the checkpoint and commits: all of it or nothing. MEOW_UNKNOWN_OUTCOME when the connection broke
+//   report   what status shows, in a transaction of its own
+struct store_work {
+	int64_t position; // everything up to here is dealt with
+	int64_t handled;  // the last event that the handler was given, 0 if none yet
+	int64_t generation;
+	bool fresh; // begin: nothing was ever committed for it
+	bool paused;
+};
+struct store_work_state {
+	const char *state;                // "RUNNING", "RESTARTING", "UNASSIGNED"
+	const char *reason, *error_class; // NULL if there is none
+	int64_t error_position;           // 0 if there is none
+};
+MEOW_MUST_USE bool store_work_claim(
+	struct meow_store *store, const char *subscription, bool *ret_claimed, struct meow_error *err);
+MEOW_MUST_USE bool store_work_begin(
+	struct meow_store *store, const char *subscription, struct store_work *ret_work, struct meow_error *err);
+MEOW_MUST_USE bool store_work_commit(
+	struct meow_store *store, const char *subscription, const struct store_work *work, struct meow_error *err);
+MEOW_MUST_USE bool store_work_roll_back(struct meow_store *store, struct meow_error *err);
+MEOW_MUST_USE bool store_work_report(
+	struct meow_store *store, const char *subscription, const struct store_work_state *state, struct meow_error *err);
 
 // A bulk load (`append -` with whole lines): one transaction of many aggregates. `version` of a line without expect means
 // the event must become that version; an equal event (type, data, metadata, time where given) already there is skipped.

@@ -126,14 +126,14 @@ const char *database_url_with(const char *url, const char *parameters)
 void database_setup(const char *url)
 {
 	struct meow_error err;
-	assert_ok(store_setup(url, NULL, NULL, NULL, &err), err);
+	assert_ok(meow_setup(url, NULL, NULL, NULL, &err), err);
 }
 
 const char *database_create_store(const char *id_type)
 {
 	const char *url = database_create();
 	struct meow_error err;
-	assert_ok(store_setup(url, id_type, NULL, NULL, &err), err);
+	assert_ok(meow_setup(url, id_type, NULL, NULL, &err), err);
 	return url;
 }
 

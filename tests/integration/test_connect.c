@@ -76,7 +76,6 @@ static void a_url_that_is_wrong_shows_no_password(void **state)
 {
 	(void)state;
 	assert_cannot_open("mysql://me:sesame@host/shop", MEOW_CONFIG, "\"mysql://\"");
-	assert_cannot_open("sqlite:shop.db", MEOW_CONFIG, "PostgreSQL alone");
 	assert_cannot_open("me:sesame@host", MEOW_CONFIG, "give postgresql://");
 	assert_cannot_open("postgresql://me:ses%zz@host/shop", MEOW_CONFIG, "percent-encoded");
 	assert_cannot_open("postgresql://me:sesame@[::1/shop", MEOW_CONFIG, "IPv6");
@@ -105,7 +104,7 @@ static void libpq_variables_name_the_store_when_the_url_is_empty(void **state)
 	assert_cannot_open("", MEOW_CONFIG, "meowmx setup");
 	PGconn *conn = sql_open(url_of("postgres", "test"));
 	sql_run(conn, "GRANT CREATE ON SCHEMA public TO careful");
-	assert_ok(store_setup("", NULL, NULL, NULL, &err), err);
+	assert_ok(meow_setup("", NULL, NULL, NULL, &err), err);
 	struct meow_store *store = meow_store_open(NULL, &err);
 	assert_non_null(store);
 	sql_assert_text(conn, "meowmx", "SELECT application_name FROM pg_stat_activity WHERE usename = 'careful'");
@@ -165,7 +164,7 @@ static void a_standby_is_denied(void **state)
 	fclose(signal);
 	server_again(server);
 	assert_cannot_open(url_of("postgres", "test"), MEOW_DENIED, "read-only standby");
-	assert_fails(store_setup(url_of("postgres", "test"), NULL, NULL, NULL, &err), err, MEOW_DENIED);
+	assert_fails(meow_setup(url_of("postgres", "test"), NULL, NULL, NULL, &err), err, MEOW_DENIED);
 	assert_says(err, "read-only standby");
 	server_stop(server);
 	assert_int_equal(unlink(path), 0);
@@ -208,7 +207,7 @@ static void a_pooler_is_noticed_and_works(void **state)
 	meow_cursor_close(cursor);
 	for (int i = 0; i < 3; i++)
 		meow_store_close(stores[i]);
-	assert_fails(store_setup(url, NULL, NULL, NULL, &err), err, MEOW_CONFIG);
+	assert_fails(meow_setup(url, NULL, NULL, NULL, &err), err, MEOW_CONFIG);
 	assert_says(err, "pooler");
 	server_destroy(pooler);
 }

@@ -55,7 +55,7 @@ struct setup_run {
 static void *run_setup(void *arg)
 {
 	struct setup_run *run = arg;
-	run->ok = store_setup(run->url, NULL, hear, &run->words, &run->err);
+	run->ok = meow_setup(run->url, NULL, hear, &run->words, &run->err);
 	return NULL;
 }
 
@@ -88,7 +88,7 @@ static void works_on_an_empty_database_and_twice(void **state)
 					"IN ROW EXCLUSIVE MODE");
 	struct words words = {.lock = PTHREAD_MUTEX_INITIALIZER};
 	struct meow_error err;
-	assert_ok(store_setup(url, "uuid", hear, &words, &err), err);
+	assert_ok(meow_setup(url, "uuid", hear, &words, &err), err);
 	assert_false(heard(&words, "waiting"));
 	assert_false(heard(&words, "building"));
 	sql_assert_text(conn, first, "SELECT store_id FROM meowmx_meta");
@@ -113,7 +113,7 @@ static void adopts_tables_with_events_in_them(void **state)
 	char *filenode = sql_text(conn, "SELECT pg_relation_filenode('es_events')");
 	struct words words = {.lock = PTHREAD_MUTEX_INITIALIZER};
 	struct meow_error err;
-	assert_ok(store_setup(url, NULL, hear, &words, &err), err);
+	assert_ok(meow_setup(url, NULL, hear, &words, &err), err);
 	assert_heard(&words, "DROP TRIGGER channel_event_notify_trg");
 
 	// No row was written anew; the old event has no type and no time.
@@ -327,7 +327,7 @@ static void goes_on_where_one_was_killed(void **state)
 	sql_run(conn, "UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'meowmx_events_untyped'::regclass");
 	struct words words = {.lock = PTHREAD_MUTEX_INITIALIZER};
 	struct meow_error err;
-	assert_ok(store_setup(url, NULL, hear, &words, &err), err);
+	assert_ok(meow_setup(url, NULL, hear, &words, &err), err);
 	assert_heard(&words, "meowmx_events_untyped was left unfinished");
 	PQfinish(conn);
 }
@@ -398,7 +398,7 @@ static void takes_ids_of_each_type(void **state)
 static void refuses(const char *url, const char *id_type, enum meow_error_kind kind, const char *words)
 {
 	struct meow_error err = {0};
-	assert_fails(store_setup(url, id_type, NULL, NULL, &err), err, kind);
+	assert_fails(meow_setup(url, id_type, NULL, NULL, &err), err, kind);
 	assert_says(err, words);
 }
 

@@ -7,29 +7,11 @@
 #include "store/postgres/pg_event.h"
 #include "store_postgres_sql.h"
 
-#include <inttypes.h>
+#include <endian.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/random.h>
 
-#define UUID_SIZE 37
 #define RACES_MOST 100
-
-// What PostgreSQL's clock and an RFC 3339 time can both say: the years 1 to 9999.
-#define TIME_FIRST_US INT64_C(-62135596800000000)
-#define TIME_LAST_US INT64_C(253402300799999999)
-
-static bool random_uuid(char ret_text[UUID_SIZE], struct meow_error *err)
-{
-	unsigned char b[16];
-	if (getrandom(b, sizeof(b), 0) != (ssize_t)sizeof(b))
-		return error_set(err, MEOW_UNAVAILABLE, "no random numbers from the system");
-	b[6] = (unsigned char)((b[6] & 0x0f) | 0x40);
-	b[8] = (unsigned char)((b[8] & 0x3f) | 0x80);
-	snprintf(ret_text, UUID_SIZE, "%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x", b[0], b[1],
-		b[2], b[3], b[4], b[5], b[6], b[7], b[8], b[9], b[10], b[11], b[12], b[13], b[14], b[15]);
-	return true;
-}
 
 static void param_string(struct pg_params *params, const char *text)
 {
@@ -37,7 +19,7 @@ static void param_string(struct pg_params *params, const char *text)
 }
 
 static PGresult *add_one(
-	struct meow_store *store, const struct meow_append *append, const char *token, struct meow_error *err)
+	struct pg_store *store, const struct meow_append *append, const char *token, struct meow_error *err)
 {
 	const struct meow_new_event *event = append->events;
 	struct pg_number expected = pg_put64(append->expected),
@@ -55,7 +37,7 @@ static PGresult *add_one(
 }
 
 static PGresult *add_many(
-	struct meow_store *store, const struct meow_append *append, const char *token, struct meow_error *err)
+	struct pg_store *store, const struct meow_append *append, const char *token, struct meow_error *err)
 {
 	struct pg_arrays arrays;
 	PGresult *result = NULL;
@@ -79,10 +61,27 @@ static PGresult *add_many(
 	return result;
 }
 
-static bool take_appended(const PGresult *result, bool repeated, struct meow_appended *ret)
+// A binary array of int8: a header of five numbers, then each element behind its length.
+static void take_positions(const PGresult *result, const struct meow_append *append)
+{
+	const char *array = PQgetvalue(result, 0, 2), *end = array + PQgetlength(result, 0, 2);
+	const char *element = array + 20;
+	for (size_t i = 0; i < append->count && end - element >= 12; i++, element += 12) {
+		uint64_t big;
+		memcpy(&big, element + 4, sizeof(big));
+		append->ret_positions[i] = (int64_t)be64toh(big);
+	}
+}
+
+static bool take_appended(
+	const PGresult *result, const struct meow_append *append, bool repeated, struct meow_appended *ret)
 {
 	if (PQntuples(result) == 0 || PQgetisnull(result, 0, 0))
 		return false;
+	if (append->ret_positions && PQnfields(result) == 3)
+		take_positions(result, append);
+	else if (append->ret_positions)
+		append->ret_positions[0] = pg_signed64(result, 0, 1);
 	if (ret)
 		*ret = (struct meow_appended){
 			.version = pg_signed64(result, 0, 0), .position = pg_signed64(result, 0, 1), .repeated = repeated};
@@ -90,7 +89,7 @@ static bool take_appended(const PGresult *result, bool repeated, struct meow_app
 }
 
 // Whether the token's events are there. 1 yes, 0 no, -1 failed.
-static int find_repeated(struct meow_store *store, const struct meow_append *append, const char *token,
+static int find_repeated(struct pg_store *store, const struct meow_append *append, const char *token,
 	struct meow_appended *ret, struct meow_error *err)
 {
 	struct pg_number version = pg_put64(append->expected + 1);
@@ -101,14 +100,14 @@ static int find_repeated(struct meow_store *store, const struct meow_append *app
 	PGresult *result = pg_run(store, PG_APPEND_REPEATED, &params, err);
 	if (!result)
 		return -1;
-	int found = take_appended(result, true, ret);
+	int found = take_appended(result, append, true, ret);
 	PQclear(result);
 	return found;
 }
 
 // What is there: *ret_found is the version, -1 if there is no event.
 static bool find_version(
-	struct meow_store *store, const struct meow_append *append, int64_t *ret_found, struct meow_error *err)
+	struct pg_store *store, const struct meow_append *append, int64_t *ret_found, struct meow_error *err)
 {
 	struct pg_params params = {0};
 	param_string(&params, append->aggregate_id);
@@ -120,14 +119,13 @@ static bool find_version(
 	if (agrees)
 		*ret_found = known ? pg_signed64(result, 0, 0) : -1;
 	else
-		error_set(err, MEOW_INVALID, "aggregate %s is known as type %s, not %s", append->aggregate_id,
-			PQgetvalue(result, 0, 1), append->aggregate_type);
+		store_type_mismatch(append->aggregate_id, PQgetvalue(result, 0, 1), append->aggregate_type, err);
 	PQclear(result);
 	return agrees;
 }
 
 // The statement added nothing: says why.
-static bool explain(struct meow_store *store, const struct meow_append *append, const char *token,
+static bool explain(struct pg_store *store, const struct meow_append *append, const char *token,
 	struct meow_appended *ret, int64_t *ret_found, struct meow_error *err)
 {
 	int64_t found;
@@ -138,20 +136,14 @@ static bool explain(struct meow_store *store, const struct meow_append *append, 
 		return repeated > 0;
 	if (ret_found)
 		*ret_found = found;
-	char expected[32] = "no event yet";
-	if (append->expected >= 0)
-		snprintf(expected, sizeof(expected), "version %" PRId64, append->expected);
-	if (found < 0)
-		return error_set(err, MEOW_CONFLICT, "version conflict: %s %s: expected %s, and it has no event",
-			append->aggregate_type, append->aggregate_id, expected);
-	return error_set(err, MEOW_CONFLICT,
-		"version conflict: %s %s: expected %s, found version %" PRId64 ": load again and repeat",
-		append->aggregate_type, append->aggregate_id, expected, found);
+	return store_conflict(append, found, err);
 }
 
 // Which of several events is no JSON: puts its number before the reason.
-static void name_event(struct meow_store *store, const struct meow_append *append, struct meow_error *err)
+static void name_event(struct pg_store *store, const struct meow_append *append, struct meow_error *err)
 {
+	if (pg_in_transaction(store)) // which the failure has aborted: nothing more can be asked in it
+		return;
 	for (size_t i = 0; i < append->count && append->count > 1; i++) {
 		struct meow_error reason;
 		struct pg_params params = {0};
@@ -171,7 +163,7 @@ static void name_event(struct meow_store *store, const struct meow_append *appen
 }
 
 // One round trip. 1 added, 0 added nothing since the version is another, -1 failed.
-static int add(struct meow_store *store, const struct meow_append *append, const char *token, struct meow_appended *ret,
+static int add(struct pg_store *store, const struct meow_append *append, const char *token, struct meow_appended *ret,
 	int64_t *ret_found, struct meow_error *err)
 {
 	PGresult *result = append->count == 1 ? add_one(store, append, token, err) : add_many(store, append, token, err);
@@ -182,14 +174,14 @@ static int add(struct meow_store *store, const struct meow_append *append, const
 			name_event(store, append, err);
 		return -1;
 	}
-	int added = take_appended(result, false, ret);
+	int added = take_appended(result, append, false, ret);
 	PQclear(result);
 	return added;
 }
 
 // An append to whatever is there that may be a repetition. Its first run may still be about to commit, so it is added only
 // to the version that was there before the token was looked for: whatever commits in between makes it look again.
-static bool append_any_once(struct meow_store *store, const struct meow_append *append, const char *token,
+static bool append_any_once(struct pg_store *store, const struct meow_append *append, const char *token,
 	struct meow_appended *ret, bool *ret_sent, struct meow_error *err)
 {
 	struct meow_append exact = *append;
@@ -203,7 +195,7 @@ static bool append_any_once(struct meow_store *store, const struct meow_append *
 		int added = add(store, &exact, token, ret, NULL, err);
 		if (added > 0)
 			return true;
-		if (added < 0 && err->kind != MEOW_CONFLICT)
+		if (added < 0 && (err->kind != MEOW_CONFLICT || pg_in_transaction(store)))
 			return false;
 	}
 	return error_set(err, MEOW_CONFLICT, "%s %s: others append so fast that a repetition found no place",
@@ -211,7 +203,7 @@ static bool append_any_once(struct meow_store *store, const struct meow_append *
 }
 
 // One try. *ret_sent says whether the change may have been made although this failed.
-static bool try_append(struct meow_store *store, const struct meow_append *append, const char *token, bool again,
+static bool try_append(struct pg_store *store, const struct meow_append *append, const char *token, bool again,
 	struct meow_appended *ret, int64_t *ret_found, bool *ret_sent, struct meow_error *err)
 {
 	*ret_sent = false;
@@ -224,56 +216,44 @@ static bool try_append(struct meow_store *store, const struct meow_append *appen
 	return added > 0 || (added == 0 && explain(store, append, token, ret, ret_found, err));
 }
 
-bool pg_check_event(const struct meow_new_event *event, struct meow_error *err)
+static bool is_broken(const struct pg_store *store)
 {
-	if (!event->type.data || !event->data.data)
-		return error_set(err, MEOW_INVALID, "has no %s", event->type.data ? "data" : "type");
-	if (!text_is_utf8(event->data) || !text_is_utf8(event->type) || !text_is_utf8(event->metadata))
-		return error_set(err, MEOW_INVALID, "is not valid UTF-8, or has a raw NUL byte");
-	if (event->time_us != MEOW_NO_TIME && (event->time_us < TIME_FIRST_US || event->time_us > TIME_LAST_US))
-		return error_set(err, MEOW_INVALID, "has a time that is not within the years 1 to 9999");
-	return true;
+	return !store->conn || PQstatus(store->conn) == CONNECTION_BAD;
 }
 
-static bool check(const struct meow_append *append, struct meow_error *err)
+// Over the application's connection nothing is repeated: a transaction that was open there is gone with the connection;
+// without one the statement was a transaction of its own, whose outcome nobody knows.
+static bool append_borrowed(struct pg_store *store, const struct meow_append *append, const char *token,
+	struct meow_appended *ret, int64_t *ret_found, struct meow_error *err)
 {
-	if (!append->aggregate_type || !*append->aggregate_type)
-		return error_set(err, MEOW_INVALID, "an append needs an aggregate type");
-	if (!append->aggregate_id || !*append->aggregate_id)
-		return error_set(err, MEOW_INVALID, "an append needs an aggregate id");
-	if (append->expected < MEOW_EXPECT_ANY || append->expected > INT32_MAX)
-		return error_set(err, MEOW_INVALID, "expected version %" PRId64 " cannot be", append->expected);
-	for (size_t i = 0; i < append->count; i++) {
-		struct meow_error reason;
-		if (!pg_check_event(&append->events[i], &reason))
-			return error_set(err, reason.kind, "event %zu %s", i + 1, reason.text);
-	}
-	return true;
-}
-
-bool meow_append(struct meow_store *store, const struct meow_append *append, struct meow_appended *ret,
-	int64_t *ret_found, struct meow_error *err)
-{
-	struct meow_error own;
-	struct meow_error *error = err ? err : &own;
-	char drawn[UUID_SIZE];
-	if (append->count == 0)
+	bool in_transaction = pg_in_transaction(store), sent;
+	if (try_append(store, append, token, false, ret, ret_found, &sent, err))
 		return true;
-	if (!check(append, error) || (!append->token && !random_uuid(drawn, error)))
+	if (is_broken(store) && sent && !in_transaction)
+		err->kind = MEOW_UNKNOWN_OUTCOME;
+	return false;
+}
+
+bool pg_append(struct meow_store *base, const struct meow_append *append, struct meow_appended *ret, int64_t *ret_found,
+	struct meow_error *err)
+{
+	struct pg_store *store = pg_store_of(base);
+	char drawn[STORE_UUID_SIZE];
+	if (!append->token && !store_random_uuid(drawn, err))
 		return false;
 	const char *token = append->token ? append->token : drawn;
+	if (store->borrowed)
+		return append_borrowed(store, append, token, ret, ret_found, err);
 	bool sent;
-	if (try_append(store, append, token, false, ret, ret_found, &sent, error))
+	if (try_append(store, append, token, false, ret, ret_found, &sent, err))
 		return true;
-	bool broken = !store->conn || PQstatus(store->conn) == CONNECTION_BAD;
-	if (!broken || !sent)
+	if (!is_broken(store) || !sent)
 		return false;
 	bool sent_again;
-	if (try_append(store, append, token, true, ret, ret_found, &sent_again, error))
+	if (try_append(store, append, token, true, ret, ret_found, &sent_again, err))
 		return true;
 	// Only an answer to the repetition itself says what became of the first.
-	broken = !store->conn || PQstatus(store->conn) == CONNECTION_BAD;
-	if (broken || !sent_again || error->kind == MEOW_UNAVAILABLE)
-		error->kind = MEOW_UNKNOWN_OUTCOME;
+	if (is_broken(store) || !sent_again || err->kind == MEOW_UNAVAILABLE)
+		err->kind = MEOW_UNKNOWN_OUTCOME;
 	return false;
 }

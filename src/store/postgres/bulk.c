@@ -25,7 +25,7 @@ struct planned {
 };
 
 struct bulk {
-	struct meow_store *store;
+	struct pg_store *store;
 	const struct store_bulk_line *lines;
 	size_t count;
 	size_t *order;     // lines by aggregate id
@@ -75,7 +75,7 @@ static bool check_lines(struct bulk *bulk, struct meow_error *err)
 		bool ok = text_is_utf8(bytes_of(line->aggregate_type)) && text_is_utf8(bytes_of(line->aggregate_id));
 		if (!ok)
 			error_set(err, MEOW_INVALID, "the aggregate's type or id is not valid UTF-8");
-		else if (!(ok = pg_check_event(&line->event, &reason)))
+		else if (!(ok = store_check_event(&line->event, &reason)))
 			error_set(err, reason.kind, "the event %s", reason.text);
 		if (!ok)
 			return fail_at(bulk, i);
@@ -149,8 +149,7 @@ static bool take_aggregate(struct bulk *bulk, const PGresult *result, int row, s
 		aggregate->same = bulk->aggregates[place_of(result, row - 1)].same;
 	if (strcmp(PQgetvalue(result, row, 2), line->aggregate_type) == 0)
 		return true;
-	error_set(err, MEOW_INVALID, "aggregate %s is known as type %s, not %s", line->aggregate_id,
-		PQgetvalue(result, row, 2), line->aggregate_type);
+	store_type_mismatch(line->aggregate_id, PQgetvalue(result, row, 2), line->aggregate_type, err);
 	return fail_at(bulk, aggregate->line);
 }
 
@@ -318,25 +317,14 @@ static void find_fault(struct bulk *bulk, struct meow_error *err)
 	}
 }
 
-bool store_bulk(struct meow_store *store, const struct store_bulk_line *lines, size_t count,
-	struct store_bulk_result *ret_result, uint64_t *ret_line, struct meow_error *err)
+bool pg_bulk(struct meow_store *base, const struct store_bulk_line *lines, size_t count,
+	struct store_bulk_result *ret_result, uint64_t *ret_line, struct meow_error *error)
 {
-	struct meow_error own;
-	struct meow_error *error = err ? err : &own;
+	struct pg_store *store = pg_store_of(base);
 	struct bulk bulk = {.store = store, .lines = lines, .count = count};
-	*ret_line = 0;
-	if (count == 0) {
-		*ret_result = (struct store_bulk_result){0, 0};
-		return true;
-	}
 	if (!pg_reconnect(store, error) || !pg_do(store, "BEGIN ISOLATION LEVEL READ COMMITTED", error))
 		return false;
-	bool ok = load(&bulk, error);
-	if (ok && !pg_do(store, "COMMIT", error)) {
-		ok = false;
-		if (error->kind == MEOW_UNAVAILABLE)
-			error->kind = MEOW_UNKNOWN_OUTCOME;
-	}
+	bool ok = load(&bulk, error) && pg_commit(store, error);
 	if (ok) {
 		*ret_result = (struct store_bulk_result){bulk.add_count, bulk.skip_count};
 	} else if (PQstatus(store->conn) == CONNECTION_OK) {

@@ -37,20 +37,10 @@ static bool starts(const char *text, const char *prefix)
 	return strncmp(text, prefix, strlen(prefix)) == 0;
 }
 
-// A url may hold a password, wherever it is wrong: none of it is ever shown but its scheme.
-static bool check_scheme(const char *url, struct meow_error *err)
+static bool accepts(const char *url)
 {
-	const char *scheme_end = strstr(url, "://");
-	if (starts(url, "sqlite:"))
-		return error_set(err, MEOW_CONFIG,
-			"store url %s: this build keeps events in PostgreSQL alone; "
-			"give postgresql://USER@HOST/DATABASE",
-			url);
-	if (!*url || starts(url, "postgresql://") || starts(url, "postgres://") || (!scheme_end && strchr(url, '=')))
-		return true;
-	return error_set(err, MEOW_CONFIG,
-		"the store's url begins with \"%.*s\": give postgresql://USER@HOST:PORT/DATABASE",
-		scheme_end && scheme_end - url < 20 ? (int)(scheme_end - url) + 3 : 0, url);
+	bool has_scheme = strstr(url, "://") != NULL;
+	return !*url || starts(url, "postgresql://") || starts(url, "postgres://") || (!has_scheme && strchr(url, '='));
 }
 
 // libpq's reason up to where it quotes from the url.
@@ -68,8 +58,6 @@ static bool refuse_url(const char *message, struct meow_error *err)
 bool pg_conninfo_init(struct pg_conninfo *conninfo, const char *url, struct meow_error *err)
 {
 	*conninfo = (struct pg_conninfo){0};
-	if (!check_scheme(url, err))
-		return false;
 	char *message = NULL;
 	conninfo->options = PQconninfoParse(url, &message);
 	if (!conninfo->options) {
@@ -205,13 +193,13 @@ PGconn *pg_connect(const char *url, struct meow_error *err)
 	return NULL;
 }
 
-static bool identify(struct meow_store *store, struct meow_error *err)
+static bool identify(struct pg_store *store, struct meow_error *err)
 {
 	PGresult *result = PQexecParams(store->conn, sql_identity, 0, NULL, NULL, NULL, NULL, 1);
 	bool ok = PQresultStatus(result) == PGRES_TUPLES_OK ? pg_identity(store->conn, result, &store->info, err)
 														: pg_result_error(store->conn, result, store->url, err);
 	PQclear(result);
-	return ok && (store->info.pooled || pg_do(store, store_settings, err));
+	return ok && (store->borrowed || store->info.pooled || pg_do(store, store_settings, err));
 }
 
 // Whether the connection is there still, as far as this side has heard: a server that went away while nothing was asked
@@ -230,9 +218,15 @@ static bool is_alive(PGconn *conn)
 	}
 }
 
-bool pg_reconnect(struct meow_store *store, struct meow_error *err)
+bool pg_in_transaction(const struct pg_store *store)
 {
-	if (store->conn && is_alive(store->conn))
+	PGTransactionStatusType status = PQtransactionStatus(store->conn);
+	return status == PQTRANS_INTRANS || status == PQTRANS_INERROR;
+}
+
+bool pg_reconnect(struct pg_store *store, struct meow_error *err)
+{
+	if (store->borrowed || (store->conn && is_alive(store->conn)))
 		return true;
 	PGconn *conn = pg_connect(store->url, err);
 	if (!conn)
@@ -247,30 +241,104 @@ bool pg_reconnect(struct meow_store *store, struct meow_error *err)
 	return false;
 }
 
-struct meow_store *meow_store_open(const char *url, struct meow_error *err)
+static void close_store(struct meow_store *base)
 {
-	struct meow_store *store = calloc(1, sizeof(*store));
+	struct pg_store *store = pg_store_of(base);
+	if (!store->borrowed)
+		PQfinish(store->conn);
+	free(store->url);
+	free(store);
+}
+
+static const struct store_impl impl = {
+	.name = "PostgreSQL",
+	.close = close_store,
+	.append = pg_append,
+	.find_bound = pg_find_bound,
+	.load_page = pg_load_page,
+	.version = pg_version,
+	.list_aggregates = pg_list_aggregates,
+	.delete_events = pg_delete_events,
+	.snapshot_save = pg_snapshot_save,
+	.snapshot_load = pg_snapshot_load,
+	.snapshot_prune = pg_snapshot_prune,
+	.work_claim = pg_work_claim,
+	.work_begin = pg_work_begin,
+	.work_commit = pg_work_commit,
+	.work_roll_back = pg_work_roll_back,
+	.work_report = pg_work_report,
+	.status = pg_status,
+	.subscriptions = pg_subscriptions,
+	.subscription_resume = pg_subscription_resume,
+	.subscription_skip = pg_subscription_skip,
+	.bulk = pg_bulk,
+};
+
+static struct pg_store *create_store(const char *url, struct meow_error *err)
+{
+	struct pg_store *store = calloc(1, sizeof(*store));
 	if (store)
-		store->url = strdup(url ? url : "");
+		store->url = strdup(url);
 	if (!store || !store->url) {
 		free(store);
 		error_no_memory(err);
 		return NULL;
 	}
+	store->store.impl = &impl;
+	return store;
+}
+
+static struct meow_store *open_store(const char *url, struct meow_error *err)
+{
+	struct pg_store *store = create_store(url, err);
+	if (!store)
+		return NULL;
 	if (pg_reconnect(store, err))
-		return store;
-	meow_store_close(store);
+		return &store->store;
+	close_store(&store->store);
 	return NULL;
 }
 
-void meow_store_close(struct meow_store *store)
+struct meow_store *meow_store_on_postgres(struct pg_conn *connection, struct meow_error *err)
 {
+	struct meow_error own;
+	struct meow_error *error = err ? err : &own;
+	if (PQisnonblocking(connection) || PQpipelineStatus(connection) != PQ_PIPELINE_OFF) {
+		error_set(error, MEOW_INVALID, "the connection is in libpq's %s mode: a store needs a plain one",
+			PQisnonblocking(connection) ? "non-blocking" : "pipeline");
+		return NULL;
+	}
+	struct pg_store *store = create_store("", error);
 	if (!store)
-		return;
-	PQfinish(store->conn);
-	free(store->url);
-	free(store);
+		return NULL;
+	store->conn = connection;
+	store->borrowed = true;
+	if (identify(store, error))
+		return &store->store;
+	close_store(&store->store);
+	return NULL;
 }
+
+struct pg_conn *meow_store_postgres(const struct meow_store *store)
+{
+	return store->impl == &impl ? ((const struct pg_store *)store)->conn : NULL;
+}
+
+static bool check_url(const char *url, struct meow_error *err)
+{
+	struct pg_conninfo conninfo;
+	bool ok = pg_conninfo_init(&conninfo, url, err);
+	pg_conninfo_finish(&conninfo);
+	return ok;
+}
+
+const struct store_backend store_postgres = {
+	.accepts = accepts,
+	.check_url = check_url,
+	.open = open_store,
+	.session_create = pg_session_create,
+	.setup = pg_setup,
+};
 
 void pg_param_text(struct pg_params *params, struct meow_bytes text)
 {
@@ -303,9 +371,11 @@ static const struct {
 	[PG_READ_REVERSE] = {"meowmx_read_reverse", sql_read_reverse},
 	[PG_READ_CATEGORIES] = {"meowmx_read_categories", sql_read_categories},
 	[PG_READ_CATEGORIES_REVERSE] = {"meowmx_read_categories_reverse", sql_read_categories_reverse},
+	[PG_SNAPSHOT_SAVE] = {"meowmx_snapshot_save", sql_snapshot_save},
+	[PG_SNAPSHOT_LOAD] = {"meowmx_snapshot_load", sql_snapshot_load},
 };
 
-static bool prepare(struct meow_store *store, enum pg_statement statement, struct meow_error *err)
+static bool prepare(struct pg_store *store, enum pg_statement statement, struct meow_error *err)
 {
 	if (store->prepared & (UINT64_C(1) << statement))
 		return true;
@@ -318,10 +388,10 @@ static bool prepare(struct meow_store *store, enum pg_statement statement, struc
 }
 
 PGresult *pg_run(
-	struct meow_store *store, enum pg_statement statement, const struct pg_params *params, struct meow_error *err)
+	struct pg_store *store, enum pg_statement statement, const struct pg_params *params, struct meow_error *err)
 {
 	PGresult *result;
-	if (store->info.pooled) {
+	if (store->info.pooled || store->borrowed) {
 		result = PQexecParams(store->conn, statements[statement].sql, params->count, NULL, params->values,
 			params->lengths, params->formats, 1);
 	} else {
@@ -338,10 +408,10 @@ PGresult *pg_run(
 }
 
 bool pg_send_rows(
-	struct meow_store *store, enum pg_statement statement, const struct pg_params *params, struct meow_error *err)
+	struct pg_store *store, enum pg_statement statement, const struct pg_params *params, struct meow_error *err)
 {
 	int sent;
-	if (store->info.pooled) {
+	if (store->info.pooled || store->borrowed) {
 		sent = PQsendQueryParams(store->conn, statements[statement].sql, params->count, NULL, params->values,
 			params->lengths, params->formats, 1);
 	} else {
@@ -353,7 +423,7 @@ bool pg_send_rows(
 	return (sent == 1 && PQsetSingleRowMode(store->conn) == 1) || pg_connection_error(store->conn, store->url, err);
 }
 
-bool pg_do(struct meow_store *store, const char *sql, struct meow_error *err)
+bool pg_do(struct pg_store *store, const char *sql, struct meow_error *err)
 {
 	PGresult *result = PQexec(store->conn, sql);
 	ExecStatusType status = PQresultStatus(result);
@@ -363,26 +433,31 @@ bool pg_do(struct meow_store *store, const char *sql, struct meow_error *err)
 	return ok;
 }
 
-static struct session *create_session(void *arg, struct loop *loop, struct meow_error *err)
+bool pg_commit(struct pg_store *store, struct meow_error *err)
 {
-	return pg_session_create(arg, loop, err);
+	if (pg_do(store, "COMMIT", err))
+		return true;
+	if (PQstatus(store->conn) == CONNECTION_BAD)
+		err->kind = MEOW_UNKNOWN_OUTCOME;
+	return false;
 }
 
-bool store_source_init(struct session_source *source, const char *url, struct meow_error *err)
+void pg_roll_back(struct pg_store *store)
 {
-	struct pg_conninfo conninfo;
-	if (!pg_conninfo_init(&conninfo, url ? url : "", err)) // so that a bad url shows at once
-		return false;
-	pg_conninfo_finish(&conninfo);
-	char *copy = strdup(url ? url : "");
-	if (!copy)
-		return error_no_memory(err);
-	*source = (struct session_source){.create = create_session, .arg = copy};
-	return true;
+	struct meow_error ignored;
+	bool open = PQstatus(store->conn) == CONNECTION_OK && pg_in_transaction(store);
+	if (open && !pg_do(store, "ROLLBACK", &ignored))
+		return; // the server rolls back what it has lost
 }
 
-void store_source_finish(struct session_source *source)
+PGresult *pg_query(
+	struct pg_store *store, const char *sql, int count, const char *const *values, struct meow_error *err)
 {
-	free(source->arg);
-	*source = (struct session_source){0};
+	PGresult *result = PQexecParams(store->conn, sql, count, NULL, values, NULL, NULL, 1);
+	ExecStatusType status = PQresultStatus(result);
+	if (status == PGRES_TUPLES_OK || status == PGRES_COMMAND_OK)
+		return result;
+	pg_result_error(store->conn, result, store->url, err);
+	PQclear(result);
+	return NULL;
 }

@@ -4,7 +4,7 @@
 
 #include "store/fingerprint.h"
 #include "store/session.h"
-#include "store/store.h"
+#include "store/store_impl.h"
 
 #include <libpq-fe.h>
 
@@ -18,6 +18,8 @@ struct pg_conninfo {
 };
 MEOW_MUST_USE bool pg_conninfo_init(struct pg_conninfo *conninfo, const char *url, struct meow_error *err);
 void pg_conninfo_finish(struct pg_conninfo *conninfo);
+
+struct pg_store;
 
 // Keeps libpq from writing what a server says by the way ("terminating connection ...") to standard error.
 void pg_silence(PGconn *conn);
@@ -58,16 +60,61 @@ struct session *pg_session_create(const char *url, struct loop *loop, struct meo
 void pg_holder(const PGresult *result, int row, struct session_holder *ret_holder);
 
 // A look: the sequence first, then, in a statement of its own, who holds it. The caller frees *ret_holders.
-MEOW_MUST_USE bool pg_look(struct meow_store *store, int64_t *ret_head, struct session_holder **ret_holders,
+MEOW_MUST_USE bool pg_look(struct pg_store *store, int64_t *ret_head, struct session_holder **ret_holders,
 	size_t *ret_count, struct meow_error *err);
 
-// Inside the blocking store.
-struct meow_store {
+// The blocking store.
+struct pg_store {
+	struct meow_store store;
 	PGconn *conn;
 	char *url;
 	struct session_info info;
 	uint64_t prepared; // one bit a statement, by enum pg_statement
+	bool borrowed;     // the connection is the application's: no statement is prepared on it, nothing begun or ended
 };
+static inline struct pg_store *pg_store_of(struct meow_store *store)
+{
+	return (struct pg_store *)store;
+}
+
+// The operations of struct store_impl, by file: append.c, load.c, aggregates.c, snapshots.c, work.c, status.c, bulk.c.
+bool pg_append(struct meow_store *base, const struct meow_append *append, struct meow_appended *ret, int64_t *ret_found,
+	struct meow_error *err);
+bool pg_find_bound(struct meow_store *base, const struct meow_query *query, int64_t *ret_bound, char *held_back_by,
+	struct meow_error *err);
+bool pg_load_page(struct meow_store *base, const struct meow_query *query, const struct store_page *page,
+	struct batch *batch, bool *ret_cut, struct meow_error *err);
+bool pg_version(struct meow_store *base, const char *aggregate_type, const char *aggregate_id, int64_t *ret_version,
+	struct meow_error *err);
+bool pg_list_aggregates(struct meow_store *base, const char *aggregate_type, const char *after, size_t limit,
+	struct meow_aggregate_page *ret_page, struct meow_error *err);
+bool pg_delete_events(struct meow_store *base, const char *aggregate_type, const char *aggregate_id,
+	int64_t from_version, uint64_t *ret_count, struct meow_error *err);
+bool pg_snapshot_save(struct meow_store *base, const char *aggregate_type, const char *aggregate_id,
+	const struct meow_snapshot *snapshot, struct meow_error *err);
+bool pg_snapshot_load(struct meow_store *base, const char *aggregate_type, const char *aggregate_id, int64_t version,
+	struct meow_snapshot **ret_snapshot, struct meow_error *err);
+bool pg_snapshot_prune(struct meow_store *base, const char *aggregate_type, const char *aggregate_id, size_t keep,
+	uint64_t *ret_count, struct meow_error *err);
+bool pg_work_claim(struct meow_store *base, const char *subscription, bool *ret_claimed, struct meow_error *err);
+bool pg_work_begin(
+	struct meow_store *base, const char *subscription, struct store_work *ret_work, struct meow_error *err);
+bool pg_work_commit(
+	struct meow_store *base, const char *subscription, const struct store_work *work, struct meow_error *err);
+bool pg_work_roll_back(struct meow_store *base, struct meow_error *err);
+bool pg_work_report(
+	struct meow_store *base, const char *subscription, const struct store_work_state *state, struct meow_error *err);
+bool pg_status(struct meow_store *base, struct store_status *ret_status, struct meow_error *err);
+bool pg_subscriptions(
+	struct meow_store *base, const char *name, struct store_subscriptions *ret_list, struct meow_error *err);
+bool pg_subscription_resume(struct meow_store *base, const char *name, bool *ret_done, struct meow_error *err);
+bool pg_subscription_skip(
+	struct meow_store *base, const char *name, int64_t position, bool *ret_done, struct meow_error *err);
+bool pg_bulk(struct meow_store *base, const struct store_bulk_line *lines, size_t count,
+	struct store_bulk_result *ret_result, uint64_t *ret_line, struct meow_error *err);
+
+// struct store_backend's set-up (setup.c).
+bool pg_setup(const struct store_setup *wanted, struct meow_error *err);
 
 enum pg_statement {
 	PG_APPEND_ONE,
@@ -81,6 +128,8 @@ enum pg_statement {
 	PG_READ_REVERSE,
 	PG_READ_CATEGORIES,
 	PG_READ_CATEGORIES_REVERSE,
+	PG_SNAPSHOT_SAVE,
+	PG_SNAPSHOT_LOAD,
 	PG_STATEMENTS,
 };
 
@@ -95,19 +144,27 @@ struct pg_params {
 void pg_param_text(struct pg_params *params, struct meow_bytes text);         // absent: NULL
 void pg_param_int8(struct pg_params *params, const struct pg_number *number); // NULL: NULL
 MEOW_MUST_USE PGresult *pg_run(
-	struct meow_store *store, enum pg_statement statement, const struct pg_params *params, struct meow_error *err);
+	struct pg_store *store, enum pg_statement statement, const struct pg_params *params, struct meow_error *err);
 
 // The same, but only sends it: its rows come one by one (PQgetResult until it returns NULL).
 MEOW_MUST_USE bool pg_send_rows(
-	struct meow_store *store, enum pg_statement statement, const struct pg_params *params, struct meow_error *err);
-
-// What can be said of an event without asking the server. The text goes on after "event 3" or "the event".
-MEOW_MUST_USE bool pg_check_event(const struct meow_new_event *event, struct meow_error *err);
+	struct pg_store *store, enum pg_statement statement, const struct pg_params *params, struct meow_error *err);
 
 // Runs SQL without results (BEGIN and the like), or text parameters.
-MEOW_MUST_USE bool pg_do(struct meow_store *store, const char *sql, struct meow_error *err);
+MEOW_MUST_USE bool pg_do(struct pg_store *store, const char *sql, struct meow_error *err);
 
-// Connects anew when the connection is broken.
-MEOW_MUST_USE bool pg_reconnect(struct meow_store *store, struct meow_error *err);
+// Ends the transaction. A commit whose answer never came is MEOW_UNKNOWN_OUTCOME.
+MEOW_MUST_USE bool pg_commit(struct pg_store *store, struct meow_error *err);
+void pg_roll_back(struct pg_store *store); // as far as the connection still can
+
+// Connects anew when the connection is broken; one that is the application's is left as it is.
+MEOW_MUST_USE bool pg_reconnect(struct pg_store *store, struct meow_error *err);
+
+// Whether a transaction is open on the connection.
+bool pg_in_transaction(const struct pg_store *store);
+
+// Runs a statement of text parameters that returns rows, in binary; NULL and err on failure.
+MEOW_MUST_USE PGresult *pg_query(
+	struct pg_store *store, const char *sql, int count, const char *const *values, struct meow_error *err);
 
 #endif

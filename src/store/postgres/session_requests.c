@@ -24,6 +24,8 @@ static bool send_read(struct pg_session *session, struct request *request)
 		statement = read->show_dropped ? SQL_READ_TAIL : SQL_READ_CATEGORIES;
 		params.values[params.count++] = request->memory.data; // the array, as text
 	}
+	if (statement != SQL_READ_TAIL)
+		params.values[params.count++] = NULL; // event types: all
 	return session_send(session, statement, &params, true);
 }
 

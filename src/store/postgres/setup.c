@@ -422,13 +422,12 @@ static bool check_version(struct setup *setup, struct meow_error *err)
 			   STORE_SCHEMA_VERSION);
 }
 
-bool store_setup(const char *url, const char *id_type, void (*say_line)(void *arg, const char *line), void *arg,
-	struct meow_error *err)
+bool pg_setup(const struct store_setup *wanted, struct meow_error *err)
 {
-	struct setup setup = {.url = url ? url : "", .say = say_line, .arg = arg};
+	struct setup setup = {.url = wanted->url, .say = wanted->say, .arg = wanted->arg};
 	setup.conn = pg_connect(setup.url, err);
-	bool ok = setup.conn && check_server(&setup, id_type, err) && lock(&setup, err) && check_version(&setup, err) &&
-			  apply_all(&setup, err) && finish(&setup, err);
+	bool ok = setup.conn && check_server(&setup, wanted->id_type, err) && lock(&setup, err) &&
+			  check_version(&setup, err) && apply_all(&setup, err) && finish(&setup, err);
 	PQfinish(setup.observer);
 	PQfinish(setup.conn);
 	return ok;

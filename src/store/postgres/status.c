@@ -15,8 +15,9 @@ static int oldest_first(const void *a, const void *b)
 	return left > right ? -1 : left < right;
 }
 
-bool store_status(struct meow_store *store, struct store_status *ret_status, struct meow_error *err)
+bool pg_status(struct meow_store *base, struct store_status *ret_status, struct meow_error *err)
 {
+	struct pg_store *store = pg_store_of(base);
 	struct session_holder *holders;
 	struct store_status status = {0};
 	if (!pg_reconnect(store, err) || !pg_look(store, &status.head, &holders, &status.holder_count, err))
@@ -33,9 +34,23 @@ bool store_status(struct meow_store *store, struct store_status *ret_status, str
 	return true;
 }
 
-static const char *text_or_null(const PGresult *result, int row, int column)
+// Copies of a result's texts: the list outlives libpq's memory, and every kind of store frees it alike.
+static const char *copy_text(struct buffer *memory, const PGresult *result, int row, int column)
 {
-	return PQgetisnull(result, row, column) ? NULL : PQgetvalue(result, row, column);
+	if (PQgetisnull(result, row, column))
+		return NULL;
+	char *place = memory->data + memory->size;
+	buffer_put(memory, PQgetvalue(result, row, column), (size_t)PQgetlength(result, row, column) + 1);
+	return place;
+}
+
+static size_t text_sizes(const PGresult *result)
+{
+	size_t size = 1;
+	for (int row = 0; row < PQntuples(result); row++)
+		for (int column = 0; column < PQnfields(result); column++)
+			size += (size_t)PQgetlength(result, row, column) + 1;
+	return size;
 }
 
 static bool flag(const PGresult *result, int row, int column)
@@ -43,20 +58,21 @@ static bool flag(const PGresult *result, int row, int column)
 	return *PQgetvalue(result, row, column) != 0;
 }
 
-static void take_subscription(const PGresult *result, int row, struct store_subscription *ret_item)
+static void take_subscription(
+	const PGresult *result, int row, struct buffer *memory, struct store_subscription *ret_item)
 {
 	*ret_item = (struct store_subscription){
-		.checkpoint = {.subscription = PQgetvalue(result, row, 0),
+		.checkpoint = {.subscription = copy_text(memory, result, row, 0),
 			.layout = (int)pg_number32(result, row, 1),
 			.partition = (int)pg_number32(result, row, 2),
 			.delivered = pg_signed64(result, row, 3),
-			.fingerprint = text_or_null(result, row, 4),
+			.fingerprint = copy_text(memory, result, row, 4),
 			.position = pg_signed64(result, row, 5),
 			.generation = pg_signed64(result, row, 6),
 			.epoch = pg_signed64(result, row, 7),
-			.state = text_or_null(result, row, 8),
-			.reason = text_or_null(result, row, 9),
-			.error_class = text_or_null(result, row, 10),
+			.state = copy_text(memory, result, row, 8),
+			.reason = copy_text(memory, result, row, 9),
+			.error_class = copy_text(memory, result, row, 10),
 			.error_position = pg_signed64(result, row, 11),
 			.paused = flag(result, row, 12),
 			.stop_kept = flag(result, row, 13),
@@ -68,95 +84,54 @@ static void take_subscription(const PGresult *result, int row, struct store_subs
 	};
 }
 
-static PGresult *query(
-	struct meow_store *store, const char *sql, int count, const char *const *values, struct meow_error *err)
+bool pg_subscriptions(
+	struct meow_store *base, const char *name, struct store_subscriptions *ret_list, struct meow_error *err)
 {
-	if (!pg_reconnect(store, err))
-		return NULL;
-	PGresult *result = PQexecParams(store->conn, sql, count, NULL, values, NULL, NULL, 1);
-	if (PQresultStatus(result) == PGRES_TUPLES_OK)
-		return result;
-	pg_result_error(store->conn, result, store->url, err);
-	PQclear(result);
-	return NULL;
-}
-
-bool store_subscriptions(
-	struct meow_store *store, const char *name, struct store_subscriptions *ret_list, struct meow_error *err)
-{
+	struct pg_store *store = pg_store_of(base);
 	const char *values[1] = {name};
-	PGresult *result = query(store, sql_subscriptions, 1, values, err);
+	PGresult *result = pg_reconnect(store, err) ? pg_query(store, sql_subscriptions, 1, values, err) : NULL;
 	if (!result)
 		return false;
 	size_t count = (size_t)PQntuples(result);
+	struct buffer memory;
+	buffer_init(&memory);
 	struct store_subscription *items = calloc(count + 1, sizeof(*items));
-	if (!items) {
+	if (!items || !buffer_room(&memory, text_sizes(result))) { // room for all: what was copied stays where it is
+		free(items);
+		buffer_finish(&memory);
 		PQclear(result);
 		return error_no_memory(err);
 	}
 	for (size_t i = 0; i < count; i++)
-		take_subscription(result, (int)i, &items[i]);
-	*ret_list = (struct store_subscriptions){items, count, result};
+		take_subscription(result, (int)i, &memory, &items[i]);
+	PQclear(result);
+	*ret_list = (struct store_subscriptions){items, count, memory.data};
 	return true;
 }
 
-void store_subscriptions_free(struct store_subscriptions *list)
+static bool change(struct meow_store *base, const char *sql, int count, const char *const *values, bool *ret_done,
+	struct meow_error *err)
 {
-	free(list->items);
-	PQclear(list->memory);
-	*list = (struct store_subscriptions){0};
-}
-
-static bool missing(const char *name, struct meow_error *err)
-{
-	return error_set(err, MEOW_MISSING, "there is no subscription %s: see `meowmx subscription list`", name);
-}
-
-bool store_subscription_resume(struct meow_store *store, const char *name, struct meow_error *err)
-{
-	const char *values[1] = {name};
-	PGresult *result = query(store, sql_subscription_resume, 1, values, err);
+	struct pg_store *store = pg_store_of(base);
+	PGresult *result = pg_reconnect(store, err) ? pg_query(store, sql, count, values, err) : NULL;
 	if (!result)
 		return false;
-	bool found = PQntuples(result) > 0;
+	*ret_done = PQntuples(result) > 0;
 	PQclear(result);
-	if (found)
-		return true;
-	struct store_subscriptions list;
-	if (!store_subscriptions(store, name, &list, err))
-		return false;
-	bool known = list.count > 0;
-	const char *state = known ? list.items[0].checkpoint.state : NULL;
-	error_set(
-		err, MEOW_INVALID, "%s has not stopped (it is %s): there is nothing to resume", name, state ? state : "new");
-	store_subscriptions_free(&list);
-	return known ? false : missing(name, err);
+	return true;
 }
 
-bool store_subscription_skip(struct meow_store *store, const char *name, int64_t position, struct meow_error *err)
+bool pg_subscription_resume(struct meow_store *base, const char *name, bool *ret_done, struct meow_error *err)
+{
+	const char *values[1] = {name};
+	return change(base, sql_subscription_resume, 1, values, ret_done, err);
+}
+
+bool pg_subscription_skip(
+	struct meow_store *base, const char *name, int64_t position, bool *ret_done, struct meow_error *err)
 {
 	char number[24];
 	snprintf(number, sizeof(number), "%" PRId64, position);
 	const char *values[2] = {name, number};
-	PGresult *result = query(store, sql_subscription_skip, 2, values, err);
-	if (!result)
-		return false;
-	bool skipped = PQntuples(result) > 0;
-	PQclear(result);
-	if (skipped)
-		return true;
-	struct store_subscriptions list;
-	if (!store_subscriptions(store, name, &list, err))
-		return false;
-	bool known = list.count > 0;
-	const struct checkpoint *checkpoint = &list.items[0].checkpoint;
-	bool stopped = known && checkpoint->state && strcmp(checkpoint->state, "FAILED") == 0;
-	int64_t stopped_at = stopped ? checkpoint->error_position : 0;
-	store_subscriptions_free(&list);
-	if (!known)
-		return missing(name, err);
-	if (!stopped_at)
-		return error_set(err, MEOW_INVALID, "%s has not stopped at an event: there is nothing to skip", name);
-	return error_set(
-		err, MEOW_INVALID, "%s has stopped at position %" PRId64 ", not at %" PRId64, name, stopped_at, position);
+	return change(base, sql_subscription_skip, 2, values, ret_done, err);
 }

@@ -1,5 +1,5 @@
 -- Several events, in one statement: as append_one.sql and append_first.sql, with $4 types, $5 data, $6 metadata and $7
--- times as arrays of one length, $9. One row: version and position of the last, NULL if the version was another.
+-- times as arrays of one length, $9. One row: version and position of the last and all positions, NULL if the version was another.
 WITH moved AS (
     UPDATE es_aggregates SET version = version + $9::int
     WHERE id = $2 AND version = $3::bigint AND $3::bigint >= 0 AND aggregate_type = $1::text
@@ -20,4 +20,4 @@ added AS (
         AS e (type, data, metadata, time, n)
     ORDER BY e.n
     RETURNING id, version)
-SELECT max(version)::bigint, max(id) FROM added
+SELECT max(version)::bigint, max(id), array_agg(id ORDER BY version) FROM added

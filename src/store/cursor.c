@@ -1,0 +1,153 @@
+// A cursor loads pages of a keyset, so that it takes bounded memory whatever it walks over, and holds no snapshot while
+// its caller thinks. Where a page's rows turn out larger than those before it is cut, and the next page goes on behind
+// the last one taken. A category or everything ends at the settled position: whoever asks for "what comes after N" must
+// not be shown an event above one that may still commit.
+#include "base/text.h"
+#include "store/store_impl.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define PAGE_BYTES ((size_t)1024 * 1024)
+#define PAGE_ROWS_FIRST 100
+#define PAGE_ROWS_MOST 2000
+
+struct meow_cursor {
+	struct meow_store *store;
+	struct meow_query query; // its texts are copies in `texts`
+	char **texts;
+	int64_t next; // bound of the next page
+	int64_t left; // events, by the limit
+	int64_t page_rows;
+	struct batch *page;
+	size_t row;
+	bool last_page;
+	char held_back_by[STORE_HELD_SIZE];
+};
+
+static bool load_page(struct meow_cursor *cursor, struct meow_error *err)
+{
+	bool reverse = cursor->query.reverse, cut = false;
+	struct store_page wanted = {
+		.from = reverse ? cursor->query.from : cursor->next,
+		.to = reverse ? cursor->next : cursor->query.to,
+		.rows = cursor->page_rows < cursor->left ? cursor->page_rows : cursor->left,
+		.bytes = PAGE_BYTES,
+		.reverse = reverse,
+	};
+	struct batch *page = batch_create();
+	if (!page)
+		return error_no_memory(err);
+	if (!cursor->store->impl->load_page(cursor->store, &cursor->query, &wanted, page, &cut, err)) {
+		batch_destroy(page);
+		return false;
+	}
+	batch_destroy(cursor->page);
+	cursor->page = page;
+	cursor->row = 0;
+	cursor->last_page = !cut && ((int64_t)page->count < wanted.rows || wanted.rows == cursor->left);
+	if (cut)
+		cursor->page_rows = (int64_t)page->count;
+	else if (page->bytes < PAGE_BYTES / 2 && cursor->page_rows < PAGE_ROWS_MOST)
+		cursor->page_rows *= 2;
+	return true;
+}
+
+static const char *keep(struct meow_cursor *cursor, size_t place, const char *text)
+{
+	return text ? (cursor->texts[place] = strdup(text)) : NULL;
+}
+
+// Copies the query with its texts. False without memory.
+static bool copy_query(struct meow_cursor *cursor, const struct meow_query *query)
+{
+	size_t types = query->event_types ? query->event_type_count : 0;
+	cursor->query = *query;
+	cursor->query.event_types = NULL;
+	cursor->texts = calloc(types + 3, sizeof(*cursor->texts)); // ends with NULL
+	const char **event_types = calloc(types + 1, sizeof(*event_types));
+	bool ok = cursor->texts && event_types;
+	for (size_t i = 0; ok && i < types; i++)
+		ok = (event_types[i] = keep(cursor, i, query->event_types[i])) != NULL;
+	if (!ok) {
+		free(event_types);
+		return false;
+	}
+	if (query->event_types)
+		cursor->query.event_types = event_types;
+	else
+		free(event_types);
+	cursor->query.event_type_count = types;
+	size_t place = types;
+	cursor->query.aggregate_type = keep(cursor, place, query->aggregate_type);
+	place += query->aggregate_type != NULL;
+	cursor->query.aggregate_id = keep(cursor, place, query->aggregate_id);
+	return (!query->aggregate_type || cursor->query.aggregate_type) &&
+		   (!query->aggregate_id || cursor->query.aggregate_id);
+}
+
+static bool begin(struct meow_cursor *cursor, struct meow_error *err)
+{
+	struct meow_query *query = &cursor->query;
+	if (query->aggregate_id && !query->aggregate_type)
+		return error_set(err, MEOW_INVALID, "an aggregate is named by its type and its id");
+	if (!query->aggregate_id &&
+		!cursor->store->impl->find_bound(cursor->store, query, &query->to, cursor->held_back_by, err))
+		return false;
+	cursor->next = query->reverse ? query->to : query->from;
+	return load_page(cursor, err);
+}
+
+struct meow_cursor *meow_load(struct meow_store *store, const struct meow_query *query, struct meow_error *err)
+{
+	struct meow_error own;
+	struct meow_error *error = err ? err : &own;
+	struct meow_cursor *cursor = calloc(1, sizeof(*cursor));
+	if (!cursor || !copy_query(cursor, query)) {
+		meow_cursor_close(cursor);
+		error_no_memory(error);
+		return NULL;
+	}
+	cursor->store = store;
+	cursor->left = query->limit > 0 ? query->limit : INT64_MAX;
+	cursor->page_rows = PAGE_ROWS_FIRST;
+	if (begin(cursor, error))
+		return cursor;
+	meow_cursor_close(cursor);
+	return NULL;
+}
+
+bool meow_cursor_next(struct meow_cursor *cursor, struct meow_event *ret_event, bool *ret_found, struct meow_error *err)
+{
+	struct meow_error own;
+	if (cursor->row >= cursor->page->count && !cursor->last_page && !load_page(cursor, err ? err : &own))
+		return false;
+	if (cursor->row >= cursor->page->count) {
+		*ret_found = false;
+		return true;
+	}
+	struct meow_event event = cursor->page->events[cursor->row++];
+	cursor->left--;
+	int64_t key = cursor->query.aggregate_id ? event.version : event.position;
+	cursor->next = cursor->query.reverse ? key - 1 : key + 1;
+	*ret_event = event;
+	*ret_found = true;
+	return true;
+}
+
+void meow_cursor_close(struct meow_cursor *cursor)
+{
+	if (!cursor)
+		return;
+	batch_destroy(cursor->page);
+	for (size_t i = 0; cursor->texts && cursor->texts[i]; i++)
+		free(cursor->texts[i]);
+	free(cursor->texts);
+	free((void *)(uintptr_t)cursor->query.event_types);
+	free(cursor);
+}
+
+const char *store_cursor_held_back_by(const struct meow_cursor *cursor)
+{
+	return *cursor->held_back_by ? cursor->held_back_by : NULL;
+}

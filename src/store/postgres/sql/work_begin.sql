@@ -1,0 +1,5 @@
+-- The checkpoint of subscription $1, locked until the transaction ends.
+SELECT position, delivered, generation, progressed_at IS NULL AND position = 0 AND delivered = 0, paused
+FROM meowmx_checkpoints
+WHERE subscription = $1::text AND layout = 0 AND partition = 0
+FOR UPDATE

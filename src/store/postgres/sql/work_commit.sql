@@ -1,0 +1,6 @@
+-- How far subscription $1 has come: position $2, and the last event that its handler was given, $3. It runs well again.
+UPDATE meowmx_checkpoints
+SET position = $2::bigint, delivered = $3::bigint, progressed_at = clock_timestamp(),
+    state_at = CASE WHEN state IS DISTINCT FROM 'RUNNING' THEN clock_timestamp() ELSE state_at END,
+    state = 'RUNNING', reason = NULL, error_class = NULL, error_position = NULL
+WHERE subscription = $1::text AND layout = 0 AND partition = 0

@@ -1,0 +1,106 @@
+// The transactions of a subscription's handler: its work and its checkpoint commit together, on one connection. That no
+// two processes work on one subscription is an advisory lock of that connection, so it ends with it. (Behind a pooler
+// it cannot be had; there, and whatever happens, the row lock and the position that it guards keep the work single.)
+#include "store/postgres/pg.h"
+#include "store/postgres/pg_event.h"
+#include "store_postgres_sql.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+static bool run(struct pg_store *store, const char *sql, int count, const char *const *values, struct meow_error *err)
+{
+	PGresult *result = pg_query(store, sql, count, values, err);
+	PQclear(result);
+	return result != NULL;
+}
+
+bool pg_work_claim(struct meow_store *base, const char *subscription, bool *ret_claimed, struct meow_error *err)
+{
+	struct pg_store *store = pg_store_of(base);
+	if (!pg_reconnect(store, err))
+		return false;
+	if (store->info.pooled) {
+		*ret_claimed = true;
+		return true;
+	}
+	PGresult *result = pg_query(store, sql_work_claim, 1, &subscription, err);
+	if (!result)
+		return false;
+	*ret_claimed = PQntuples(result) == 1 && *PQgetvalue(result, 0, 0) != 0;
+	PQclear(result);
+	return true;
+}
+
+static bool lock_checkpoint(
+	struct pg_store *store, const char *subscription, struct store_work *ret_work, struct meow_error *err)
+{
+	PGresult *result = pg_query(store, sql_work_begin, 1, &subscription, err);
+	if (result && PQntuples(result) == 0) {
+		PQclear(result);
+		result = run(store, sql_work_create, 1, &subscription, err)
+					 ? pg_query(store, sql_work_begin, 1, &subscription, err)
+					 : NULL;
+	}
+	if (!result)
+		return false;
+	bool there = PQntuples(result) == 1;
+	if (there)
+		*ret_work = (struct store_work){.position = pg_signed64(result, 0, 0),
+			.handled = pg_signed64(result, 0, 1),
+			.generation = pg_signed64(result, 0, 2),
+			.fresh = *PQgetvalue(result, 0, 3) != 0,
+			.paused = *PQgetvalue(result, 0, 4) != 0};
+	PQclear(result);
+	return there || error_set(err, MEOW_UNAVAILABLE, "the checkpoint of subscription %s was deleted", subscription);
+}
+
+bool pg_work_begin(
+	struct meow_store *base, const char *subscription, struct store_work *ret_work, struct meow_error *err)
+{
+	struct pg_store *store = pg_store_of(base);
+	// A connection that broke is not made anew in here: the claim went with it.
+	if (!pg_do(store, "BEGIN ISOLATION LEVEL READ COMMITTED", err))
+		return false;
+	if (lock_checkpoint(store, subscription, ret_work, err))
+		return true;
+	pg_roll_back(store);
+	return false;
+}
+
+bool pg_work_commit(
+	struct meow_store *base, const char *subscription, const struct store_work *work, struct meow_error *err)
+{
+	struct pg_store *store = pg_store_of(base);
+	if (PQtransactionStatus(store->conn) != PQTRANS_INTRANS)
+		return error_set(err, MEOW_INVALID,
+			pg_in_transaction(store)
+				? "subscription %s: a statement of the handler failed, and with it the transaction: it must return false"
+				: "subscription %s: the handler ended the transaction: it must neither commit nor roll back",
+			subscription);
+	char position[24], handled[24];
+	snprintf(position, sizeof(position), "%" PRId64, work->position);
+	snprintf(handled, sizeof(handled), "%" PRId64, work->handled);
+	const char *values[3] = {subscription, position, handled};
+	if (run(store, sql_work_commit, 3, values, err))
+		return pg_commit(store, err);
+	pg_roll_back(store);
+	return false;
+}
+
+bool pg_work_roll_back(struct meow_store *base, struct meow_error *err)
+{
+	struct pg_store *store = pg_store_of(base);
+	return !pg_in_transaction(store) || pg_do(store, "ROLLBACK", err);
+}
+
+bool pg_work_report(struct meow_store *base, const char *subscription, const struct store_work_state *state,
+	struct meow_error *err)
+{
+	struct pg_store *store = pg_store_of(base);
+	char position[24];
+	snprintf(position, sizeof(position), "%" PRId64, state->error_position);
+	const char *values[5] = {
+		subscription, state->state, state->reason, state->error_class, state->error_position ? position : NULL};
+	return run(store, sql_work_report, 5, values, err);
+}

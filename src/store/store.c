@@ -1,0 +1,305 @@
+// What is the same for every kind of store: checks of what is passed, and errors in one set of words. The rest goes to the
+// implementation that the store was opened with.
+#include "base/text.h"
+#include "store/store_impl.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+// What PostgreSQL's clock and an RFC 3339 time can both say: the years 1 to 9999.
+#define TIME_FIRST_US INT64_C(-62135596800000000)
+#define TIME_LAST_US INT64_C(253402300799999999)
+
+#define PAGE_MOST 100000
+
+// Implementations may look at *err, which callers may leave out.
+#define WITH_ERROR(err)                                                                                                \
+	struct meow_error own_error;                                                                                       \
+	struct meow_error *error = (err) ? (err) : &own_error
+
+void meow_store_close(struct meow_store *store)
+{
+	if (store)
+		store->impl->close(store);
+}
+
+// --- checks ---
+
+bool store_random_uuid(char ret_text[STORE_UUID_SIZE], struct meow_error *err)
+{
+	unsigned char b[16];
+	if (getrandom(b, sizeof(b), 0) != (ssize_t)sizeof(b))
+		return error_set(err, MEOW_UNAVAILABLE, "no random numbers from the system");
+	b[6] = (unsigned char)((b[6] & 0x0f) | 0x40);
+	b[8] = (unsigned char)((b[8] & 0x3f) | 0x80);
+	snprintf(ret_text, STORE_UUID_SIZE, "%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x", b[0],
+		b[1], b[2], b[3], b[4], b[5], b[6], b[7], b[8], b[9], b[10], b[11], b[12], b[13], b[14], b[15]);
+	return true;
+}
+
+bool store_check_event(const struct meow_new_event *event, struct meow_error *err)
+{
+	if (!event->type.data || !event->data.data)
+		return error_set(err, MEOW_INVALID, "has no %s", event->type.data ? "data" : "type");
+	if (!text_is_utf8(event->data) || !text_is_utf8(event->type) || !text_is_utf8(event->metadata))
+		return error_set(err, MEOW_INVALID, "is not valid UTF-8, or has a raw NUL byte");
+	if (event->time_us != MEOW_NO_TIME && (event->time_us < TIME_FIRST_US || event->time_us > TIME_LAST_US))
+		return error_set(err, MEOW_INVALID, "has a time that is not within the years 1 to 9999");
+	return true;
+}
+
+static bool check_append(const struct meow_append *append, struct meow_error *err)
+{
+	if (!append->aggregate_type || !*append->aggregate_type)
+		return error_set(err, MEOW_INVALID, "an append needs an aggregate type");
+	if (!append->aggregate_id || !*append->aggregate_id)
+		return error_set(err, MEOW_INVALID, "an append needs an aggregate id");
+	if (append->expected < MEOW_EXPECT_ANY || append->expected > INT32_MAX)
+		return error_set(err, MEOW_INVALID, "expected version %" PRId64 " cannot be", append->expected);
+	for (size_t i = 0; i < append->count; i++) {
+		struct meow_error reason;
+		if (!store_check_event(&append->events[i], &reason))
+			return error_set(err, reason.kind, "event %zu %s", i + 1, reason.text);
+	}
+	return true;
+}
+
+static bool check_aggregate(const char *aggregate_type, const char *aggregate_id, struct meow_error *err)
+{
+	return (aggregate_type && *aggregate_type && aggregate_id && *aggregate_id) ||
+		   error_set(err, MEOW_INVALID, "an aggregate is named by its type and its id");
+}
+
+bool store_conflict(const struct meow_append *append, int64_t found, struct meow_error *err)
+{
+	char expected[32] = "no event yet";
+	if (append->expected >= 0)
+		snprintf(expected, sizeof(expected), "version %" PRId64, append->expected);
+	if (found < 0)
+		return error_set(err, MEOW_CONFLICT, "version conflict: %s %s: expected %s, and it has no event",
+			append->aggregate_type, append->aggregate_id, expected);
+	return error_set(err, MEOW_CONFLICT,
+		"version conflict: %s %s: expected %s, found version %" PRId64 ": load again and repeat",
+		append->aggregate_type, append->aggregate_id, expected, found);
+}
+
+bool store_type_mismatch(const char *aggregate_id, const char *known_type, const char *type, struct meow_error *err)
+{
+	return error_set(err, MEOW_INVALID, "aggregate %s is known as type %s, not %s", aggregate_id, known_type, type);
+}
+
+// --- events and aggregates ---
+
+bool meow_append(struct meow_store *store, const struct meow_append *append, struct meow_appended *ret,
+	int64_t *ret_found, struct meow_error *err)
+{
+	WITH_ERROR(err);
+	return append->count == 0 ||
+		   (check_append(append, error) && store->impl->append(store, append, ret, ret_found, error));
+}
+
+bool meow_version(struct meow_store *store, const char *aggregate_type, const char *aggregate_id, int64_t *ret_version,
+	struct meow_error *err)
+{
+	WITH_ERROR(err);
+	return check_aggregate(aggregate_type, aggregate_id, error) &&
+		   store->impl->version(store, aggregate_type, aggregate_id, ret_version, error);
+}
+
+bool meow_list_aggregates(struct meow_store *store, const char *aggregate_type, const char *after, size_t limit,
+	struct meow_aggregate_page *ret_page, struct meow_error *err)
+{
+	WITH_ERROR(err);
+	if (limit == 0 || limit > PAGE_MOST)
+		return error_set(error, MEOW_INVALID, "a page has 1 to %d aggregates, not %zu", PAGE_MOST, limit);
+	return store->impl->list_aggregates(store, aggregate_type, after, limit, ret_page, error);
+}
+
+void meow_aggregate_page_free(struct meow_aggregate_page *page)
+{
+	free(page->items);
+	free(page->memory);
+	*page = (struct meow_aggregate_page){0};
+}
+
+bool meow_delete(struct meow_store *store, const char *aggregate_type, const char *aggregate_id, int64_t from_version,
+	uint64_t *ret_count, struct meow_error *err)
+{
+	WITH_ERROR(err);
+	uint64_t count;
+	if (!check_aggregate(aggregate_type, aggregate_id, error))
+		return false;
+	if (from_version < 0)
+		return error_set(error, MEOW_INVALID, "an aggregate has no version %" PRId64, from_version);
+	if (!store->impl->delete_events(store, aggregate_type, aggregate_id, from_version, &count, error))
+		return false;
+	if (ret_count)
+		*ret_count = count;
+	return true;
+}
+
+// --- snapshots ---
+
+struct meow_snapshot *store_snapshot_create(int64_t version, int64_t position, struct meow_bytes data)
+{
+	struct meow_snapshot *snapshot = malloc(sizeof(*snapshot) + data.size + 1);
+	if (!snapshot)
+		return NULL;
+	char *copy = (char *)(snapshot + 1);
+	memcpy(copy, data.data, data.size);
+	copy[data.size] = '\0';
+	*snapshot = (struct meow_snapshot){version, position, {copy, data.size}};
+	return snapshot;
+}
+
+void meow_snapshot_free(struct meow_snapshot *snapshot)
+{
+	free(snapshot);
+}
+
+bool meow_snapshot_save(struct meow_store *store, const char *aggregate_type, const char *aggregate_id,
+	const struct meow_snapshot *snapshot, struct meow_error *err)
+{
+	WITH_ERROR(err);
+	if (!check_aggregate(aggregate_type, aggregate_id, error))
+		return false;
+	if (!snapshot->data.data || !text_is_utf8(snapshot->data))
+		return error_set(error, MEOW_INVALID, "the snapshot of %s is not valid UTF-8", aggregate_id);
+	return store->impl->snapshot_save(store, aggregate_type, aggregate_id, snapshot, error);
+}
+
+bool meow_snapshot_load(struct meow_store *store, const char *aggregate_type, const char *aggregate_id, int64_t version,
+	struct meow_snapshot **ret_snapshot, struct meow_error *err)
+{
+	WITH_ERROR(err);
+	return check_aggregate(aggregate_type, aggregate_id, error) &&
+		   store->impl->snapshot_load(store, aggregate_type, aggregate_id, version, ret_snapshot, error);
+}
+
+bool meow_snapshot_prune(struct meow_store *store, const char *aggregate_type, const char *aggregate_id, size_t keep,
+	uint64_t *ret_count, struct meow_error *err)
+{
+	WITH_ERROR(err);
+	uint64_t count;
+	if (!check_aggregate(aggregate_type, aggregate_id, error) ||
+		!store->impl->snapshot_prune(store, aggregate_type, aggregate_id, keep, &count, error))
+		return false;
+	if (ret_count)
+		*ret_count = count;
+	return true;
+}
+
+// --- a subscription's work ---
+
+bool store_work_claim(struct meow_store *store, const char *subscription, bool *ret_claimed, struct meow_error *err)
+{
+	return store->impl->work_claim(store, subscription, ret_claimed, err);
+}
+
+bool store_work_begin(
+	struct meow_store *store, const char *subscription, struct store_work *ret_work, struct meow_error *err)
+{
+	return store->impl->work_begin(store, subscription, ret_work, err);
+}
+
+bool store_work_commit(
+	struct meow_store *store, const char *subscription, const struct store_work *work, struct meow_error *err)
+{
+	return store->impl->work_commit(store, subscription, work, err);
+}
+
+bool store_work_roll_back(struct meow_store *store, struct meow_error *err)
+{
+	return store->impl->work_roll_back(store, err);
+}
+
+bool store_work_report(struct meow_store *store, const char *subscription, const struct store_work_state *state,
+	struct meow_error *err)
+{
+	return store->impl->work_report(store, subscription, state, err);
+}
+
+// --- what the command line shows and changes ---
+
+bool store_status(struct meow_store *store, struct store_status *ret_status, struct meow_error *err)
+{
+	WITH_ERROR(err);
+	return store->impl->status(store, ret_status, error);
+}
+
+bool store_subscriptions(
+	struct meow_store *store, const char *name, struct store_subscriptions *ret_list, struct meow_error *err)
+{
+	WITH_ERROR(err);
+	return store->impl->subscriptions(store, name, ret_list, error);
+}
+
+void store_subscriptions_free(struct store_subscriptions *list)
+{
+	free(list->items);
+	free(list->memory);
+	*list = (struct store_subscriptions){0};
+}
+
+static bool missing(const char *name, struct meow_error *err)
+{
+	return error_set(err, MEOW_MISSING, "there is no subscription %s: see `meowmx subscription list`", name);
+}
+
+bool store_subscription_resume(struct meow_store *store, const char *name, struct meow_error *err)
+{
+	WITH_ERROR(err);
+	bool done;
+	struct store_subscriptions list;
+	if (!store->impl->subscription_resume(store, name, &done, error))
+		return false;
+	if (done)
+		return true;
+	if (!store->impl->subscriptions(store, name, &list, error))
+		return false;
+	bool known = list.count > 0;
+	const char *state = known ? list.items[0].checkpoint.state : NULL;
+	error_set(
+		error, MEOW_INVALID, "%s has not stopped (it is %s): there is nothing to resume", name, state ? state : "new");
+	store_subscriptions_free(&list);
+	return known ? false : missing(name, error);
+}
+
+bool store_subscription_skip(struct meow_store *store, const char *name, int64_t position, struct meow_error *err)
+{
+	WITH_ERROR(err);
+	bool done;
+	struct store_subscriptions list;
+	if (!store->impl->subscription_skip(store, name, position, &done, error))
+		return false;
+	if (done)
+		return true;
+	if (!store->impl->subscriptions(store, name, &list, error))
+		return false;
+	bool known = list.count > 0;
+	const struct checkpoint *checkpoint = &list.items[0].checkpoint;
+	bool stopped = known && checkpoint->state && strcmp(checkpoint->state, "FAILED") == 0;
+	int64_t stopped_at = stopped ? checkpoint->error_position : 0;
+	store_subscriptions_free(&list);
+	if (!known)
+		return missing(name, error);
+	if (!stopped_at)
+		return error_set(error, MEOW_INVALID, "%s has not stopped at an event: there is nothing to skip", name);
+	return error_set(
+		error, MEOW_INVALID, "%s has stopped at position %" PRId64 ", not at %" PRId64, name, stopped_at, position);
+}
+
+bool store_bulk(struct meow_store *store, const struct store_bulk_line *lines, size_t count,
+	struct store_bulk_result *ret_result, uint64_t *ret_line, struct meow_error *err)
+{
+	WITH_ERROR(err);
+	*ret_line = 0;
+	if (count == 0) {
+		*ret_result = (struct store_bulk_result){0, 0};
+		return true;
+	}
+	return store->impl->bulk(store, lines, count, ret_result, ret_line, error);
+}
