@@ -228,6 +228,67 @@ MEOW_API void meow_snapshot_free(struct meow_snapshot *snapshot);
 MEOW_API MEOW_MUST_USE bool meow_snapshot_prune(struct meow_store *store, const char *aggregate_type,
 	const char *aggregate_id, size_t keep, uint64_t *ret_count, struct meow_error *err);
 
+// --- subscriptions with a handler ---
+
+// A handler gets each event once, in the order of the store: what it does through `transaction` commits together with the
+// subscription's checkpoint, or not at all. `transaction` is a store on the connection whose transaction is open: append
+// through it, or use meow_store_postgres and meow_store_sqlite for statements of your own; it must neither commit nor
+// roll back, and use nothing of it after it returned. To refuse an event it returns false and fills err: the
+// transaction is rolled back, the events before it are handled once more and committed, and the refused one is tried
+// again alone, after a pause that grows, until it is taken. (What must never be handled it takes and does nothing.)
+typedef bool meow_handler_fn(
+	void *arg, struct meow_store *transaction, const struct meow_event *event, struct meow_error *err);
+
+enum meow_subscription_state {
+	MEOW_SUBSCRIPTION_RUNNING,  // handles events, or waits for the next
+	MEOW_SUBSCRIPTION_WAITING,  // another process, or thread, works on this subscription
+	MEOW_SUBSCRIPTION_RETRYING, // the handler refused an event, or the store is away: err says why
+	MEOW_SUBSCRIPTION_PAUSED,   // by an operator
+};
+
+struct meow_subscription_report {
+	enum meow_subscription_state state;
+	const struct meow_error *err; // RETRYING: why; else NULL
+	int64_t position;             // of the event that was refused, 0 if it is none's
+	int64_t retry_in_ms;          // RETRYING: when it is tried again
+};
+
+// Texts and arrays are borrowed until the subscription is destroyed. Zero and NULL take the defaults.
+struct meow_subscription_settings {
+	const char *name;              // unique in the store; its checkpoint is kept under it
+	const char *const *categories; // only events of these aggregate types; NULL for all
+	size_t category_count;
+	const char *const *event_types; // and of these event types; NULL for all
+	size_t event_type_count;
+	size_t batch_events;                       // at most so many events in one transaction: 500
+	bool start_now;                            // a new subscription begins behind what is there, not at the first event
+	bool until_caught_up;                      // end when everything is handled that was there
+	int64_t backoff_least_ms, backoff_most_ms; // pauses before another try: 100 and 30000
+	meow_handler_fn *handler;
+	void *arg; // of handler and report
+	// Told of each change of state and each try that failed, from within meow_subscription_run; NULL: nobody.
+	void (*report)(void *arg, const struct meow_subscription_report *report);
+};
+
+struct meow_subscription;
+
+// Makes a subscription of the store that url names (its own connections, made by run). MEOW_INVALID: settings that cannot
+// be, or sqlite::memory:, which no second connection reaches. Does not connect.
+MEOW_API MEOW_MUST_USE struct meow_subscription *meow_subscription_create(
+	const char *url, const struct meow_subscription_settings *settings, struct meow_error *err);
+
+// Handles events until it is told to stop, or has caught up; then true. It follows the settled position, as the relay
+// does, and survives a store that goes away. Any number of processes may run the same subscription: one of them works,
+// and when it ends another takes over. False for what no repetition cures (a store that is not set up, rights).
+MEOW_API MEOW_MUST_USE bool meow_subscription_run(struct meow_subscription *subscription, struct meow_error *err);
+
+// Lets run return after the event that is being handled, or the next run at once. From any thread, or a signal handler,
+// while the subscription exists. Does not block.
+MEOW_API void meow_subscription_stop(struct meow_subscription *subscription);
+
+// Not while run is under way. Takes NULL.
+MEOW_API void meow_subscription_destroy(struct meow_subscription *subscription);
+
 // The library's version, "MAJOR.MINOR.PATCH". Does not block.
 MEOW_API const char *meow_library_version(void);
 

@@ -3,7 +3,7 @@
 #ifndef RELAY_ROUTE_PRIVATE_H
 #define RELAY_ROUTE_PRIVATE_H
 
-#include "relay/backoff.h"
+#include "base/backoff.h"
 #include "relay/route.h"
 #include "relay/window.h"
 #include "store/follow.h"

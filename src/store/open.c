@@ -37,8 +37,8 @@ bool store_setup(const struct store_setup *setup, struct meow_error *err)
 	return backend && backend->setup(&whole, error);
 }
 
-bool meow_setup(const char *url, const char *id_type, void (*say)(void *arg, const char *line), void *arg,
-	struct meow_error *err)
+bool meow_setup(
+	const char *url, const char *id_type, void (*say)(void *arg, const char *line), void *arg, struct meow_error *err)
 {
 	const struct store_setup setup = {.url = url, .id_type = id_type, .say = say, .arg = arg};
 	return store_setup(&setup, err);

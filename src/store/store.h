@@ -57,6 +57,10 @@ MEOW_MUST_USE bool store_subscription_resume(struct meow_store *store, const cha
 MEOW_MUST_USE bool store_subscription_skip(
 	struct meow_store *store, const char *name, int64_t position, struct meow_error *err);
 
+// A position that is settled: every event at or below it that will ever be there is there. As high as it gets without
+// waiting for longer than a second.
+MEOW_MUST_USE bool store_settled(struct meow_store *store, int64_t *ret_position, struct meow_error *err);
+
 // A subscription's handler works in one transaction with its checkpoint, over a blocking store of its own.
 //
 //   claim    once a connection: true while no other process works on this subscription

@@ -9,8 +9,8 @@
 // Bounds of a page, all inclusive: versions for an aggregate, positions otherwise.
 struct store_page {
 	int64_t from, to;
-	int64_t rows;  // at most so many events
-	size_t bytes;  // and no more once the batch is as large
+	int64_t rows; // at most so many events
+	size_t bytes; // and no more once the batch is as large
 	bool reverse;
 };
 
@@ -29,8 +29,8 @@ struct store_impl {
 
 	// The highest position that a load of a category or of everything may show, at most query->to. Where somebody holds
 	// it back, held_back_by (STORE_HELD_SIZE bytes) names him; else it stays empty.
-	bool (*find_bound)(struct meow_store *store, const struct meow_query *query, int64_t *ret_bound,
-		char *held_back_by, struct meow_error *err);
+	bool (*find_bound)(struct meow_store *store, const struct meow_query *query, int64_t *ret_bound, char *held_back_by,
+		struct meow_error *err);
 
 	// Adds a page of events to the batch. *ret_cut: its bytes ended it, not its rows or its bounds.
 	bool (*load_page)(struct meow_store *store, const struct meow_query *query, const struct store_page *page,
@@ -51,10 +51,10 @@ struct store_impl {
 		uint64_t *ret_count, struct meow_error *err);
 
 	bool (*work_claim)(struct meow_store *store, const char *subscription, bool *ret_claimed, struct meow_error *err);
-	bool (*work_begin)(struct meow_store *store, const char *subscription, struct store_work *ret_work,
-		struct meow_error *err);
-	bool (*work_commit)(struct meow_store *store, const char *subscription, const struct store_work *work,
-		struct meow_error *err);
+	bool (*work_begin)(
+		struct meow_store *store, const char *subscription, struct store_work *ret_work, struct meow_error *err);
+	bool (*work_commit)(
+		struct meow_store *store, const char *subscription, const struct store_work *work, struct meow_error *err);
 	bool (*work_roll_back)(struct meow_store *store, struct meow_error *err);
 	bool (*work_report)(struct meow_store *store, const char *subscription, const struct store_work_state *state,
 		struct meow_error *err);

@@ -1,9 +1,9 @@
 // The window, back-off and metrics.
 #include "unit.h"
 
+#include "base/backoff.h"
 #include "base/text.h"
 #include "metrics/metrics.h"
-#include "relay/backoff.h"
 #include "relay/window.h"
 
 #include <stdio.h>

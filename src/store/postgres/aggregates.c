@@ -11,8 +11,8 @@
 #include <string.h>
 
 // Takes the row (version, type) that a statement found of the aggregate; -1 and true if there is none.
-static bool take_version(
-	PGresult *result, const char *aggregate_type, const char *aggregate_id, int64_t *ret_version, struct meow_error *err)
+static bool take_version(PGresult *result, const char *aggregate_type, const char *aggregate_id, int64_t *ret_version,
+	struct meow_error *err)
 {
 	bool known = PQntuples(result) == 1;
 	bool agrees = !known || strcmp(PQgetvalue(result, 0, 1), aggregate_type) == 0;

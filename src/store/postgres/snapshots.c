@@ -21,9 +21,10 @@ bool pg_snapshot_save(struct meow_store *base, const char *aggregate_type, const
 		return false;
 	bool saved = PQntuples(result) == 1;
 	PQclear(result);
-	return saved || error_set(err, MEOW_INVALID,
-						"a snapshot of %s %s at version %" PRId64 ": it has no event of that version at position %" PRId64,
-						aggregate_type, aggregate_id, snapshot->version, snapshot->position);
+	return saved ||
+		   error_set(err, MEOW_INVALID,
+			   "a snapshot of %s %s at version %" PRId64 ": it has no event of that version at position %" PRId64,
+			   aggregate_type, aggregate_id, snapshot->version, snapshot->position);
 }
 
 bool pg_snapshot_load(struct meow_store *base, const char *aggregate_type, const char *aggregate_id, int64_t version,
@@ -37,9 +38,9 @@ bool pg_snapshot_load(struct meow_store *base, const char *aggregate_type, const
 	if (!result)
 		return false;
 	bool there = PQntuples(result) == 1;
-	struct meow_snapshot *snapshot = there ? store_snapshot_create(pg_signed64(result, 0, 0), pg_signed64(result, 0, 1),
-												 pg_bytes(result, 0, 2))
-										   : NULL;
+	struct meow_snapshot *snapshot =
+		there ? store_snapshot_create(pg_signed64(result, 0, 0), pg_signed64(result, 0, 1), pg_bytes(result, 0, 2))
+			  : NULL;
 	PQclear(result);
 	if (there && !snapshot)
 		return error_no_memory(err);

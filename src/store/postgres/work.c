@@ -75,7 +75,8 @@ bool pg_work_commit(
 	if (PQtransactionStatus(store->conn) != PQTRANS_INTRANS)
 		return error_set(err, MEOW_INVALID,
 			pg_in_transaction(store)
-				? "subscription %s: a statement of the handler failed, and with it the transaction: it must return false"
+				? "subscription %s: a statement of the handler failed, and with it the transaction: it must return "
+				  "false"
 				: "subscription %s: the handler ended the transaction: it must neither commit nor roll back",
 			subscription);
 	char position[24], handled[24];
@@ -94,8 +95,8 @@ bool pg_work_roll_back(struct meow_store *base, struct meow_error *err)
 	return !pg_in_transaction(store) || pg_do(store, "ROLLBACK", err);
 }
 
-bool pg_work_report(struct meow_store *base, const char *subscription, const struct store_work_state *state,
-	struct meow_error *err)
+bool pg_work_report(
+	struct meow_store *base, const char *subscription, const struct store_work_state *state, struct meow_error *err)
 {
 	struct pg_store *store = pg_store_of(base);
 	char position[24];

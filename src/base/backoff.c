@@ -1,4 +1,4 @@
-#include "relay/backoff.h"
+#include "base/backoff.h"
 
 void backoff_reset(struct backoff *backoff)
 {

@@ -1,7 +1,7 @@
 // backoff.h: how long to wait before the next try: exponential with jitter ("equal jitter" of the AWS Architecture Blog,
 // Exponential Backoff And Jitter): half of the delay is fixed, half is random, so that many relays do not come at once.
-#ifndef RELAY_BACKOFF_H
-#define RELAY_BACKOFF_H
+#ifndef BASE_BACKOFF_H
+#define BASE_BACKOFF_H
 
 #include <stdint.h>
 
