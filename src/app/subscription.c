@@ -86,8 +86,8 @@ static void tell(struct meow_subscription *subscription, enum meow_subscription_
 }
 
 // What `meowmx status` shows. It is only shown, so a store that cannot take it now is no further trouble.
-static void show_state(struct meow_subscription *subscription, const char *state, const struct meow_error *err,
-	int64_t error_position)
+static void show_state(
+	struct meow_subscription *subscription, const char *state, const struct meow_error *err, int64_t error_position)
 {
 	struct meow_error ignored;
 	const struct store_work_state shown = {.state = state,
@@ -230,8 +230,7 @@ static enum outcome refuse(struct meow_subscription *subscription, struct meow_e
 
 // One transaction over the batch's events from `next` up to `to`; a stop ends it behind the event under way. *ret_done
 // is the event behind the last one handled.
-static enum outcome attempt(
-	struct meow_subscription *subscription, size_t to, size_t *ret_done, struct meow_error *err)
+static enum outcome attempt(struct meow_subscription *subscription, size_t to, size_t *ret_done, struct meow_error *err)
 {
 	const struct meow_subscription_settings *settings = &subscription->settings;
 	const struct batch *batch = subscription->batch;
@@ -293,8 +292,8 @@ static void start_again(struct meow_subscription *subscription)
 }
 
 // True if there is more of the batch to handle now.
-static bool take_outcome(struct meow_subscription *subscription, enum outcome outcome, size_t done,
-	struct meow_error *err)
+static bool take_outcome(
+	struct meow_subscription *subscription, enum outcome outcome, size_t done, struct meow_error *err)
 {
 	switch (outcome) {
 	case OUTCOME_DONE:
@@ -559,7 +558,8 @@ struct meow_subscription *meow_subscription_create(
 	subscription->url = strdup(url ? url : "");
 	bool ok = subscription->url || error_no_memory(error);
 	if (ok && subscription->stop_fd < 0)
-		ok = error_set(error, MEOW_UNAVAILABLE, "no descriptor for subscription %s: %s", settings->name, strerror(errno));
+		ok = error_set(
+			error, MEOW_UNAVAILABLE, "no descriptor for subscription %s: %s", settings->name, strerror(errno));
 	if (ok && store_source_init(&subscription->source, url, error))
 		return subscription;
 	meow_subscription_destroy(subscription);

@@ -52,9 +52,9 @@ struct model {
 	struct meow_subscription *subscription;
 	_Atomic int calls;
 	_Atomic int reports;
-	int refuse_data;      // refuses the event with this number,
-	int refusals;         // so many times
-	int stop_after;       // calls meow_subscription_stop at this call
+	int refuse_data; // refuses the event with this number,
+	int refusals;    // so many times
+	int stop_after;  // calls meow_subscription_stop at this call
 	int64_t reported_position;
 	_Atomic int states[4]; // how often each was reported
 	char reason[MEOW_ERROR_TEXT_SIZE];
@@ -131,19 +131,18 @@ static void assert_seen(const char *name, const char *types)
 		name, types);
 	assert_string_equal(missing, "");
 	free(missing);
-	assert_int_equal(sql_number(conn(), "SELECT count(*) - count(DISTINCT position) FROM seen WHERE subscription = '%s'",
+	assert_int_equal(
+		sql_number(conn(), "SELECT count(*) - count(DISTINCT position) FROM seen WHERE subscription = '%s'", name), 0);
+	assert_int_equal(sql_number(conn(),
+						 "SELECT count(*) FROM (SELECT position, lag(position) OVER (ORDER BY n) AS before FROM seen "
+						 "WHERE subscription = '%s') o WHERE o.position < o.before",
 						 name),
 		0);
 	assert_int_equal(
 		sql_number(conn(),
-			"SELECT count(*) FROM (SELECT position, lag(position) OVER (ORDER BY n) AS before FROM seen "
-			"WHERE subscription = '%s') o WHERE o.position < o.before",
-			name),
-		0);
-	assert_int_equal(sql_number(conn(),
-						 "SELECT count(*) FROM seen s JOIN es_events e ON e.id = s.position WHERE s.subscription = '%s' "
-						 "AND e.aggregate_type <> ALL ('{%s}')",
-						 name, types),
+			"SELECT count(*) FROM seen s JOIN es_events e ON e.id = s.position WHERE s.subscription = '%s' "
+			"AND e.aggregate_type <> ALL ('{%s}')",
+			name, types),
 		0);
 }
 
@@ -423,7 +422,8 @@ static void a_handler_may_append_in_its_transaction(void **state)
 	assert_int_equal(position_of("answers"), head());
 }
 
-static bool throw_away(void *arg, struct meow_store *transaction, const struct meow_event *event, struct meow_error *err)
+static bool throw_away(
+	void *arg, struct meow_store *transaction, const struct meow_event *event, struct meow_error *err)
 {
 	(void)event;
 	(void)err;

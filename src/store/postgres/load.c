@@ -232,6 +232,8 @@ bool pg_load_page(struct meow_store *base, const struct meow_query *query, const
 	bool ok = buffer_ok(&types, err) && buffer_ok(&category, err) && pg_reconnect(store, err) &&
 			  pg_send_rows(store, statement_of(query, page->reverse), &params, err) &&
 			  take_rows(store, batch, page->bytes, ret_cut, err);
+	for (size_t i = 0; ok && query->aggregate_id && i < batch->count; i++)
+		batch->events[i].aggregate_type = bytes_of(query->aggregate_type);
 	buffer_finish(&types);
 	buffer_finish(&category);
 	return ok;
