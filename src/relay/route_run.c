@@ -12,6 +12,19 @@
 static void on_batch(void *arg, struct batch *batch);
 static void on_lost(void *arg, const struct meow_error *err);
 
+static size_t batch_bytes(const struct route *route)
+{
+	return route->settings.window_bytes / 4 + 1;
+}
+
+// Lets the follower read: a whole batch, or nothing yet. Given each bit of room as it comes, it would fill it with a
+// small batch, which would leave as small a room again: batches that once are small would stay so for a whole backlog.
+static void make_room(struct route *route)
+{
+	size_t room = route->poison ? 0 : window_room(route->window);
+	follow_room(route->follow, room < batch_bytes(route) ? 0 : room);
+}
+
 void route_run(struct route *route)
 {
 	struct meow_error err;
@@ -21,7 +34,7 @@ void route_run(struct route *route)
 		.categories = route->settings.categories,
 		.category_count = route->settings.category_count,
 		.batch_rows = route->settings.batch_rows,
-		.batch_bytes = route->settings.window_bytes / 4 + 1,
+		.batch_bytes = batch_bytes(route),
 		.poll_only = route->info.pooled};
 	route->env.connector->begin(route->connector, route->chosen_delivered, route->chosen_fingerprint);
 	route->follow = follow_create(route->env.loop, route->session, &settings, on_batch, on_lost, route, &err);
@@ -34,7 +47,7 @@ void route_run(struct route *route)
 	route->store_lost = false;
 	route_set_state(route, ROUTE_RUNNING);
 	route_save(route);
-	follow_room(route->follow, window_room(route->window));
+	make_room(route);
 }
 
 static void on_lost(void *arg, const struct meow_error *err)
@@ -147,7 +160,7 @@ static void on_batch(void *arg, struct batch *batch)
 	if (route->poison && window_empty(route->window))
 		halt_at_poison(route);
 	else if (route->phase == PHASE_RUNNING)
-		follow_room(route->follow, route->poison ? 0 : window_room(route->window));
+		make_room(route);
 	route_update_metrics(route);
 }
 
@@ -165,7 +178,7 @@ void route_delivered(struct route *route, struct batch *batch)
 		else if (route->poison)
 			halt_at_poison(route);
 	}
-	if (route->phase == PHASE_RUNNING && !route->poison)
-		follow_room(route->follow, window_room(route->window));
+	if (route->phase == PHASE_RUNNING)
+		make_room(route);
 	route_update_metrics(route);
 }

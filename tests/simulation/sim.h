@@ -82,6 +82,7 @@ int64_t sim_sink_delivered(void);                    // as it remembers
 void sim_sink_forget(void);                          // its position, not its entries
 void sim_sink_lose_tail(void);                       // a failover: what it held some batches ago
 size_t sim_sink_count(void);                         // entries, doubles included
+size_t sim_sink_batches(void);                       // that it was given
 int64_t sim_sink_entry(size_t index);                // position
 const char *sim_sink_aggregate(size_t index);
 int64_t sim_sink_version(size_t index);

@@ -23,6 +23,7 @@ static struct {
 	struct sim_sink_settings settings;
 	struct entry *entries;
 	size_t count, capacity;
+	size_t batches;  // sent to it
 	bool *has, *had; // by position: now, and ever
 	size_t has_capacity;
 	int64_t delivered;
@@ -91,6 +92,11 @@ bool sim_sink_had(int64_t position)
 size_t sim_sink_count(void)
 {
 	return sink.count;
+}
+
+size_t sim_sink_batches(void)
+{
+	return sink.batches;
 }
 
 int64_t sim_sink_entry(size_t index)
@@ -370,6 +376,7 @@ static void send(struct connector *base, struct batch *batch)
 	if (connector->count - connector->first == FLIGHTS)
 		abort();
 	*flight_at(connector, connector->count++) = (struct flight){.batch = batch};
+	sink.batches++;
 	schedule(connector);
 }
 

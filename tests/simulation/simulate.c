@@ -439,6 +439,35 @@ static void check_standstill(void)
 	finish(&world);
 }
 
+// A backlog goes in batches of a quarter of the window, however late and in whatever pieces the sink makes room.
+static void check_batches(void)
+{
+	struct world world = {.sink = {.partitions = 1},
+		.settings = {.writers = 20, .until_us = 2000000},
+		.route_settings = {.name = "sim",
+			.window_bytes = 100000,
+			.batch_rows = 2000,
+			.backoff_least_ms = 10,
+			.backoff_most_ms = 500,
+			.drain_ms = 3000,
+			.checkpoint_ms = 100}};
+	sim_seed(0);
+	filtered = false;
+	world.loop = sim_loop_create();
+	sim_sink_reset(world.loop, &world.sink);
+	world.store = sim_store_create(world.loop, &world.settings);
+	world.source = sim_store_source(world.store);
+	world.metrics = calloc(1, sizeof(*world.metrics));
+	sim_run_until(world.loop, 5000000); // until the writers have ended
+	start(&world);
+	let_it_catch_up(&world);
+	size_t events = sim_sink_count(), batches = sim_sink_batches();
+	if (events < 800 || events / batches < 60)
+		sim_violation("a backlog of %zu events went in %zu batches", events, batches);
+	stop(&world);
+	finish(&world);
+}
+
 static void say_seen(void)
 {
 	static const char *const names[TROUBLES] = {
@@ -462,6 +491,7 @@ int main(int argc, char **argv)
 	if (count > 1)
 		log_setup((enum log_level)(LOG_ERROR + 1), LOG_LOGFMT); // one seed alone is told in full
 	check_standstill();
+	check_batches();
 	for (uint64_t seed = first; seed < first + count; seed++)
 		run_seed(seed);
 	say_seen();
