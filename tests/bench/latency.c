@@ -1,6 +1,7 @@
-// latency PGURL REDISHOST REDISPORT STREAM RATE SECONDS [SILENCE]: from the return of an append's commit to the moment when
+// latency PGURL REDISHOST REDISPORT STREAM RATE SECONDS [SILENCE [contiguous|gap]]: from the return of an append's commit to the moment when
 // a blocked XREAD returns the entry, at RATE appends a second; prints p50, p99 and the greatest in milliseconds. With
-// SILENCE seconds: nothing for so long, then one event, and its latency is printed alone.
+// SILENCE seconds: nothing for so long, then one event, and its latency is printed alone. With gap: an id is drawn and
+// rolled back right before it, so that the relay has to prove that nothing can appear there.
 #include "bare.h"
 #include "meowmx.h"
 
@@ -80,10 +81,19 @@ static void append_one(struct meow_store *store, int n)
 	pthread_mutex_unlock(&mutex);
 }
 
+static void leave_gap(PGconn *conn)
+{
+	PGresult *result = PQexec(conn, "BEGIN; SELECT nextval(pg_get_serial_sequence('es_events', 'id')); ROLLBACK");
+	if (PQresultStatus(result) != PGRES_COMMAND_OK)
+		bare_fail("gap", PQerrorMessage(conn));
+	PQclear(result);
+}
+
 int main(int argc, char **argv)
 {
 	if (argc < 7)
-		bare_fail("usage", "latency PGURL REDISHOST REDISPORT STREAM RATE SECONDS [SILENCE]");
+		bare_fail("usage", "latency PGURL REDISHOST REDISPORT STREAM RATE SECONDS [SILENCE [contiguous|gap]]");
+	PGconn *gap = argc > 8 && strcmp(argv[8], "gap") == 0 ? PQconnectdb(argv[1]) : NULL;
 	struct meow_error err;
 	struct meow_store *store = meow_store_open(argv[1], &err);
 	if (!store)
@@ -99,6 +109,8 @@ int main(int argc, char **argv)
 		double due = began + n / rate, now = bare_seconds();
 		if (due > now)
 			usleep((useconds_t)((due - now) * 1e6));
+		if (gap)
+			leave_gap(gap);
 		append_one(store, n);
 	}
 	pthread_join(thread, NULL);
@@ -114,5 +126,6 @@ int main(int argc, char **argv)
 	printf("%d %.2f %.2f %.2f\n", count, committed[count / 2] * 1e3, committed[(size_t)(count * 0.99)] * 1e3,
 		committed[count - 1] * 1e3);
 	meow_store_close(store);
+	PQfinish(gap);
 	return 0;
 }
