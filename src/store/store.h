@@ -4,7 +4,7 @@
 
 #include "store/session.h"
 
-#define STORE_SCHEMA_VERSION 1
+#define STORE_SCHEMA_VERSION 2
 
 // What meow_setup is told, and more that only the command line knows.
 struct store_setup {

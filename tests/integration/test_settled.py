@@ -2,7 +2,7 @@
 
 usage: test_settled.py PROGRAM TOOLS [--seconds N] [--seed N]
 
-Readers begin on a store that holds nothing, so the very first event counts. After the storm each must have printed what
+Readers, two in the program and one in SQL, begin on a store that holds nothing, so the very first event counts. After the storm each must have printed what
 the store holds: nothing missing, nothing twice, rising positions, versions in order. Then: an open transaction that has
 drawn an id holds back what is above it and is named; one in another database, and one that has not drawn, hold nothing.
 """
@@ -53,15 +53,42 @@ class Psql:
         self.process = subprocess.Popen(["psql", "-qXAt", url], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
     def run(self, statement):
+        """The lines of its result."""
         self.process.stdin.write(statement + ";\n\\echo done\n")
         self.process.stdin.flush()
+        lines = []
         for line in self.process.stdout:
             if line == "done\n":
-                return
+                break
+            lines.append(line)
+        return lines
 
     def close(self):
         self.process.stdin.close()
         self.process.wait(timeout=20)
+
+
+class Reader(Tail):
+    """The same by meowmx_read, asked again and again."""
+
+    def __init__(self, url):
+        self.events, self.over = [], False
+        self.session = Psql(url)
+        self.thread = threading.Thread(target=self._read, daemon=True)
+        self.thread.start()
+
+    def _read(self):
+        after = 0
+        while not self.over:
+            rows = self.session.run("SELECT json_build_object('position', position, 'aggregate_type', aggregate_type, "
+                                    "'aggregate_id', aggregate_id, 'version', version) FROM meowmx_read(%d, 200)" % after)
+            self.events += [json.loads(row) for row in rows]
+            after = self.events[-1]["position"] if self.events else 0
+
+    def end(self):
+        self.over = True
+        self.thread.join()
+        self.session.close()
 
 
 def check(ok, what):
@@ -101,12 +128,16 @@ def main():
 
     meowmx("setup", "--id-type", "TEXT")
     everything, orders = Tail(options.program, url), Tail(options.program, url, "order")
+    in_sql = Reader(url)
     subprocess.run([os.path.join(options.tools, "storm"), url, "16", str(options.seconds), str(options.seed), "4"],
                    check=True)
     meowmx("append", "order", "last", "e", "{}")
     stored = [json.loads(line) for line in meowmx("load").splitlines()]
     everything.wait(stored[-1]["position"])
     orders.wait(stored[-1]["position"])
+    in_sql.wait(stored[-1]["position"])
+    in_sql.end()
+    compare("in SQL", in_sql.events, stored)
     compare("all", everything.events, stored)
     compare("order", orders.events, [event for event in stored if event["aggregate_type"] == "order"])
 

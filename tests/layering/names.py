@@ -4,7 +4,7 @@
     names.py SOURCE_ROOT NAMES_PROGRAM [MEOWMX]
 
 Metrics, paths, states and classes come from the code itself, commands from the program's help; headers and fields of the
-connectors are read out of their sources, for those that are there.
+connectors are read out of their sources, for those that are there, as are the functions in SQL.
 """
 import json
 import os
@@ -33,6 +33,16 @@ def source(root, *path):
         return file.read()
 
 
+def functions(sql):
+    """The functions that others call, with the names of what they take and return, and the SQLSTATEs."""
+    for name in ("meowmx_append", "meowmx_load", "meowmx_read"):
+        found = re.search(r"FUNCTION %s\((.*?)\)\s+RETURNS TABLE \((.*?)\)" % name, sql, re.S)
+        takes, returns = ([item.split()[0].strip('"') for item in text.split(",")] for text in found.groups())
+        yield "sql-function %s(%s) %s" % (name, ", ".join(takes), ", ".join(returns))
+    for code in sorted(set(re.findall(r"ERRCODE = '(MW\w+)'", sql))):
+        yield f"sqlstate {code}"
+
+
 def exposed(root, names, program):
     yield from run(names).splitlines()
     if program:
@@ -48,6 +58,8 @@ def exposed(root, names, program):
     before = before[before.index("static void put_field("):]
     for name in re.findall(r'(?:wire_put_text\(wire|put_field\(redis), "([a-z_]+)"', before):
         yield f"redis-field {name}"
+    yield from functions(source(root, "schemas", "postgres", "009_append.sql") +
+                         source(root, "schemas", "postgres", "010_read.sql"))
     for name in json.loads(source(root, "schemas", "event.schema.json"))["properties"]:
         yield f"line-field {name}"
 

@@ -4,6 +4,7 @@
 #include "base/text.h"
 #include "store/batch.h"
 #include "store/fingerprint.h"
+#include "store/postgres/pg_names.h"
 #include "store/settled.h"
 
 #include <stdlib.h>
@@ -217,6 +218,31 @@ static void random_histories_agree_with_the_definition(void **state)
 	}
 }
 
+static void tables_of_other_names_take_their_place(void **state)
+{
+	(void)state;
+	static const struct pg_rename renames[] = {
+		{"es_events", "es_event"}, {"es_events_id_seq", "\"it's\".\"seq\""}, {"es_aggregates", "es_aggregate"}};
+	static const char *const texts[][2] = {
+		{"", ""},
+		{"SELECT 1", "SELECT 1"},
+		{"FROM es_events e, es_aggregates", "FROM es_event e, es_aggregate"},
+		{"es_events.id", "es_event.id"},
+		{"x.es_events, es_events2, my_es_events, es_event", "x.es_events, es_events2, my_es_events, es_event"},
+		{"'es_events_id_seq'::regclass, es_events_id_seq", "'\"it''s\".\"seq\"'::regclass, \"it's\".\"seq\""},
+		{"-- the aggregate's es_events\n'es_events'", "-- the aggregate's es_events\n'es_event'"},
+		{"AS $$ SELECT '--es_events' $$ -- es_events", "AS $$ SELECT '--es_event' $$ -- es_events"},
+	};
+	for (size_t i = 0; i < sizeof(texts) / sizeof(*texts); i++) {
+		struct buffer out;
+		buffer_init(&out);
+		pg_render(&out, texts[i][0], renames, 3);
+		assert_false(out.failed);
+		assert_string_equal(out.data ? out.data : "", texts[i][1]);
+		buffer_finish(&out);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -229,6 +255,7 @@ int main(void)
 		cmocka_unit_test(a_long_holder_is_named_and_keeps_everything_back),
 		cmocka_unit_test(a_restart_forgets_who_was_seen_but_not_what_was_settled),
 		cmocka_unit_test(random_histories_agree_with_the_definition),
+		cmocka_unit_test(tables_of_other_names_take_their_place),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -19,6 +19,9 @@ static enum meow_error_kind kind_of(const char *code)
 		{"40001", MEOW_CONFLICT},
 		{"40P01", MEOW_UNAVAILABLE},
 		{"23505", MEOW_CONFLICT},
+		{"MW001", MEOW_CONFLICT}, // of our SQL functions
+		{"MW002", MEOW_INVALID},
+		{"MW003", MEOW_CONFIG},
 		{"42P01", MEOW_CONFIG},
 		{"42703", MEOW_CONFIG},
 		{"3F000", MEOW_CONFIG},

@@ -6,6 +6,7 @@
 #include "base/text.h"
 #include "store/postgres/pg.h"
 #include "store/postgres/pg_event.h"
+#include "store/postgres/pg_names.h"
 #include "store_postgres_schema.h"
 #include "store_postgres_sql.h"
 
@@ -36,6 +37,7 @@ struct setup {
 	void *arg;
 	char waited_for[160]; // said last, without the age
 	int64_t said_us;
+	char schema[PG_NAME_SIZE / 2]; // quoted
 	char id_type[48];
 };
 
@@ -132,19 +134,13 @@ static bool run(struct setup *setup, const char *sql, struct meow_error *err)
 }
 
 // One file in one transaction, again and again until it gets its locks.
-static bool apply(struct setup *setup, const char *sql, struct meow_error *err)
+static bool apply(
+	struct setup *setup, const char *sql, const struct pg_rename *renames, size_t count, struct meow_error *err)
 {
 	struct buffer text;
 	buffer_init(&text);
 	buffer_put_text(&text, "BEGIN; SET LOCAL lock_timeout = '" LOCK_PATIENCE "'; ");
-	for (const char *rest = sql;;) {
-		const char *mark = strstr(rest, "{AGGREGATE_ID_TYPE}");
-		buffer_put(&text, rest, mark ? (size_t)(mark - rest) : strlen(rest));
-		if (!mark)
-			break;
-		buffer_put_text(&text, setup->id_type);
-		rest = mark + strlen("{AGGREGATE_ID_TYPE}");
-	}
+	pg_render(&text, sql, renames, count);
 	buffer_put_text(&text, "; COMMIT");
 	bool ok = buffer_ok(&text, err);
 	while (ok) {
@@ -325,13 +321,14 @@ static bool check_server(struct setup *setup, const char *id_type, struct meow_e
 	const char *there = PQgetisnull(check, 0, CHECK_ID_TYPE) ? NULL : PQgetvalue(check, 0, CHECK_ID_TYPE);
 	bool ok = refuse(setup, check, err) && choose_id_type(setup, id_type, there, err);
 	if (ok) {
-		char settings[300];
+		char settings[400];
 		say_settings(setup, check);
+		snprintf(setup->schema, sizeof(setup->schema), "%s", PQgetvalue(check, 0, CHECK_SCHEMA));
 		snprintf(settings, sizeof(settings),
 			"SET search_path = %s, pg_temp; SET statement_timeout = 0; "
 			"SET lock_timeout = 0; SET default_transaction_isolation = 'read committed'; "
 			"SET client_min_messages = warning",
-			PQgetvalue(check, 0, CHECK_SCHEMA));
+			setup->schema);
 		ok = run(setup, settings, err);
 	}
 	PQclear(check);
@@ -384,18 +381,42 @@ static bool check_shape(struct setup *setup, struct meow_error *err)
 	return ok;
 }
 
-static bool apply_all(struct setup *setup, struct meow_error *err)
+// The tables, as their columns were looked at and completed.
+static bool apply_tables(struct setup *setup, struct meow_error *err)
 {
 	static const char *const files[] = {schema_001_tables, schema_002_bookkeeping, schema_003_columns,
 		schema_004_snapshots, schema_005_snapshots_valid, schema_006_triggers};
+	struct pg_rename renames[1] = {{.from = "AGGREGATE_ID_TYPE"}};
+	snprintf(renames[0].to, sizeof(renames[0].to), "%s", setup->id_type);
 	for (size_t i = 0; i < sizeof(files) / sizeof(*files); i++) {
-		if (!apply(setup, files[i], err))
+		if (!apply(setup, files[i], renames, 1, err))
 			return false;
 		if (i == 0 && (!check_shape(setup, err) || !check_sequence(setup, err)))
 			return false;
 	}
-	return apply_index(setup, "meowmx_events_category", schema_007_index_category, err) &&
-		   apply_index(setup, "meowmx_events_untyped", schema_008_index_untyped, err);
+	return true;
+}
+
+// The functions that others call name everything with its schema.
+static bool apply_functions(struct setup *setup, struct meow_error *err)
+{
+	static const char *const names[] = {"AGGREGATE_ID_TYPE", "es_events", "es_aggregates", "es_events_id_seq",
+		"meowmx_meta", "meowmx_checkpoints", "meowmx_check_store", "meowmx_parse_events", "meowmx_appended",
+		"meowmx_append", "meowmx_load", "meowmx_holders", "meowmx_outwait", "meowmx_read"};
+	struct pg_rename renames[sizeof(names) / sizeof(*names)];
+	size_t count = sizeof(names) / sizeof(*names);
+	for (size_t i = 0; i < count; i++) {
+		renames[i].from = names[i];
+		snprintf(renames[i].to, sizeof(renames[i].to), "%s.%s", setup->schema, names[i]);
+	}
+	snprintf(renames[0].to, sizeof(renames[0].to), "%s", setup->id_type);
+	return apply(setup, schema_009_append, renames, count, err) && apply(setup, schema_010_read, renames, count, err);
+}
+
+static bool apply_all(struct setup *setup, struct meow_error *err)
+{
+	return apply_tables(setup, err) && apply_index(setup, "meowmx_events_category", schema_007_index_category, err) &&
+		   apply_index(setup, "meowmx_events_untyped", schema_008_index_untyped, err) && apply_functions(setup, err);
 }
 
 static bool finish(struct setup *setup, struct meow_error *err)
