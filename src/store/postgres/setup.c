@@ -402,7 +402,7 @@ static bool apply_functions(struct setup *setup, struct meow_error *err)
 {
 	static const char *const names[] = {"AGGREGATE_ID_TYPE", "es_events", "es_aggregates", "es_events_id_seq",
 		"meowmx_meta", "meowmx_checkpoints", "meowmx_check_store", "meowmx_parse_events", "meowmx_appended",
-		"meowmx_append", "meowmx_load", "meowmx_holders", "meowmx_outwait", "meowmx_read"};
+		"meowmx_append", "meowmx_load", "meowmx_holders", "meowmx_outwait", "meowmx_proven", "meowmx_read"};
 	struct pg_rename renames[sizeof(names) / sizeof(*names)];
 	size_t count = sizeof(names) / sizeof(*names);
 	for (size_t i = 0; i < count; i++) {
