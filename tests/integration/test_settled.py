@@ -12,60 +12,11 @@ import os
 import random
 import subprocess
 import sys
-import threading
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
 from servers import Server  # noqa: E402
-
-
-class Tail:
-    """A `meowmx tail` and what it has printed so far."""
-
-    def __init__(self, program, url, *words):
-        self.events = []
-        self.process = subprocess.Popen([program, "tail", *words, "--from", "start", "--store", url],
-                                        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-        self.thread = threading.Thread(target=self._read, daemon=True)
-        self.thread.start()
-
-    def _read(self):
-        for line in self.process.stdout:
-            self.events.append(json.loads(line))
-
-    def wait(self, position, seconds=60):
-        end = time.monotonic() + seconds
-        while not self.events or self.events[-1]["position"] < position:
-            if time.monotonic() > end:
-                raise RuntimeError("tail stands at %s, not %d" % (self.events[-1:], position))
-            time.sleep(0.01)
-
-    def end(self):
-        self.process.terminate()
-        self.process.wait(timeout=20)
-        self.thread.join()
-
-
-class Psql:
-    """A session that stays open between statements."""
-
-    def __init__(self, url):
-        self.process = subprocess.Popen(["psql", "-qXAt", url], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-
-    def run(self, statement):
-        """The lines of its result."""
-        self.process.stdin.write(statement + ";\n\\echo done\n")
-        self.process.stdin.flush()
-        lines = []
-        for line in self.process.stdout:
-            if line == "done\n":
-                break
-            lines.append(line)
-        return lines
-
-    def close(self):
-        self.process.stdin.close()
-        self.process.wait(timeout=20)
+from world import Psql, Tail  # noqa: E402
 
 
 class Reader(Tail):

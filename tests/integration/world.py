@@ -1,10 +1,11 @@
-"""A store under a storm of writers, a relay with a route to each sink, and the comparison of what arrived."""
+"""A store under a storm of writers, a relay with a route to each sink, readers, and the comparison of what arrived."""
 import json
 import os
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 
@@ -83,6 +84,56 @@ class Relay:
     def log(self):
         with open(self.path, encoding="utf-8") as log:
             return log.read()
+
+
+class Tail:
+    """A `meowmx tail` and what it has printed so far."""
+
+    def __init__(self, program, url, *words):
+        self.events = []
+        self.process = subprocess.Popen([program, "tail", *words, "--from", "start", "--store", url],
+                                        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        self.thread = threading.Thread(target=self._read, daemon=True)
+        self.thread.start()
+
+    def _read(self):
+        for line in self.process.stdout:
+            self.events.append(json.loads(line))
+
+    def wait(self, position, seconds=60):
+        end = time.monotonic() + seconds
+        while not self.events or self.events[-1]["position"] < position:
+            if time.monotonic() > end:
+                raise RuntimeError("tail stands at %s, not %d" % (self.events[-1:], position))
+            time.sleep(0.01)
+
+    def end(self):
+        self.process.terminate()
+        self.process.wait(timeout=20)
+        self.thread.join()
+        self.process.stdout.close()
+
+
+class Psql:
+    """A session that stays open between statements."""
+
+    def __init__(self, url):
+        self.process = subprocess.Popen(["psql", "-qXAt", url], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def run(self, statement):
+        """The lines of its result."""
+        self.process.stdin.write(statement + ";\n\\echo done\n")
+        self.process.stdin.flush()
+        lines = []
+        for line in self.process.stdout:
+            if line == "done\n":
+                break
+            lines.append(line)
+        return lines
+
+    def close(self):
+        self.process.stdin.close()
+        self.process.wait(timeout=20)
 
 
 class World:
