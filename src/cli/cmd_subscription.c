@@ -1,4 +1,4 @@
-// cmd_subscription.c: `subscription list|show|resume|skip`.
+// cmd_subscription.c: `subscription list|show|resume|skip|adopt`.
 #include "cli/cli.h"
 
 #include "base/text.h"
@@ -194,4 +194,54 @@ int run_subscription_skip(const struct invocation *invocation)
 	if (!text_to_int64(bytes_of(invocation->words[1]), &position) || position < 1)
 		return command_misused(invocation, "POSITION must be that of the event, not \"%s\"", invocation->words[1]);
 	return move(invocation, position);
+}
+
+static void say_adoption(
+	const struct store_adopt *wanted, const struct store_adoption *adoption, const char *begin, const char *end)
+{
+	bool one = adoption->again == 1;
+	cli_say("%s%s begins behind position %lld: %lld event%s that Python has handled come%s again%s", begin, wanted->as,
+		(long long)adoption->position, (long long)adoption->again, one ? "" : "s", one ? "s" : "", end);
+}
+
+// The plan comes from a dry run, so that nothing is locked while a person thinks it over.
+static bool decide_adoption(
+	const struct invocation *invocation, struct meow_store *store, struct store_adopt wanted, int *ret_status)
+{
+	struct store_adoption plan;
+	struct meow_error err;
+	wanted.dry_run = true;
+	if (!store_subscription_adopt(store, &wanted, &plan, &err)) {
+		*ret_status = cli_fail(invocation, &err);
+		return false;
+	}
+	cli_say("%s of Python meowmx stands at event %lld of transaction %s", wanted.name, (long long)plan.event_id,
+		plan.transaction_id);
+	*ret_status = 0;
+	bool dry_run = invocation->options[OPTION_DRY_RUN] != NULL;
+	if (dry_run || invocation->options[OPTION_YES] == NULL)
+		say_adoption(&wanted, &plan, "", dry_run ? " (dry run: nothing was done)" : "");
+	return !dry_run && cli_confirmed(invocation, "Hand it over?", ret_status);
+}
+
+int run_subscription_adopt(const struct invocation *invocation)
+{
+	const char *name = invocation->words[0], *as = invocation->options[OPTION_AS];
+	struct store_adopt wanted = {.name = name, .as = as != NULL ? as : name};
+	int status;
+	if (*wanted.as == '\0')
+		return command_misused(invocation, "a subscription needs a name");
+	struct meow_store *store = cli_open_store(invocation, &status);
+	if (store == NULL)
+		return status;
+	if (decide_adoption(invocation, store, wanted, &status)) {
+		struct store_adoption done;
+		struct meow_error err;
+		bool good = store_subscription_adopt(store, &wanted, &done, &err);
+		status = good ? 0 : cli_fail(invocation, &err);
+		if (good)
+			say_adoption(&wanted, &done, "done: ", "; leave Python's workers stopped");
+	}
+	meow_store_close(store);
+	return status;
 }

@@ -23,6 +23,7 @@ enum option_id {
 	OPTION_LOG_FORMAT,
 	OPTION_YES,
 	OPTION_DRY_RUN,
+	OPTION_AS,
 	OPTION_MAN,
 	OPTION_SETTINGS,
 	OPTION_COUNT
@@ -96,6 +97,7 @@ int run_subscription_list(const struct invocation *invocation);
 int run_subscription_show(const struct invocation *invocation);
 int run_subscription_resume(const struct invocation *invocation);
 int run_subscription_skip(const struct invocation *invocation);
+int run_subscription_adopt(const struct invocation *invocation);
 int run_version(const struct invocation *invocation);
 int run_help(const struct invocation *invocation);
 

@@ -75,6 +75,13 @@ static const struct command_option move_options[] = {
 	{0},
 };
 
+static const struct command_option adopt_options[] = {
+	{OPTION_AS, "as", 0, "NEWNAME", "the name it gets here: that of a route, or of a subscription of the library"},
+	{OPTION_YES, "yes", 'y', NULL, "do it without asking"},
+	{OPTION_DRY_RUN, "dry-run", 'n', NULL, "say what would be done, and do nothing"},
+	{0},
+};
+
 static const struct command_option show_options[] = {
 	{OPTION_ORIGIN, "origin", 0, NULL, "say where each value comes from"},
 	{0},
@@ -143,6 +150,18 @@ static const struct command subscription_commands[] = {
 		.least_words = 2,
 		.most_words = 2,
 		.run = run_subscription_skip},
+	{.name = "adopt",
+		.usages = USAGES("NAME [--as NEWNAME] [--yes] [--dry-run]"),
+		.summary = "take over a subscription of Python meowmx where it stands",
+		.store = true,
+		.details =
+			"Stop all workers of the Python subscription NAME first. The route of that name, or of NEWNAME, then\n"
+			"begins with the first event that they have not handled: nothing is missing, and what they have handled\n"
+			"behind that one comes a second time. Python's own checkpoint stays as it is.",
+		.options = adopt_options,
+		.least_words = 1,
+		.most_words = 1,
+		.run = run_subscription_adopt},
 	{0},
 };
 

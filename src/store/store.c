@@ -299,6 +299,16 @@ bool store_subscription_skip(struct meow_store *store, const char *name, int64_t
 		error, MEOW_INVALID, "%s has stopped at position %" PRId64 ", not at %" PRId64, name, stopped_at, position);
 }
 
+bool store_subscription_adopt(struct meow_store *store, const struct store_adopt *wanted,
+	struct store_adoption *ret_adoption, struct meow_error *err)
+{
+	WITH_ERROR(err);
+	if (!store->impl->subscription_adopt)
+		return error_set(error, MEOW_INVALID,
+			"Python meowmx has no subscriptions in a store of %s that could be adopted", store->impl->name);
+	return store->impl->subscription_adopt(store, wanted, ret_adoption, error);
+}
+
 bool store_bulk(struct meow_store *store, const struct store_bulk_line *lines, size_t count,
 	struct store_bulk_result *ret_result, uint64_t *ret_line, struct meow_error *err)
 {

@@ -61,6 +61,25 @@ MEOW_MUST_USE bool store_subscription_skip(
 // waiting for longer than a second.
 MEOW_MUST_USE bool store_settled(struct meow_store *store, int64_t *ret_position, struct meow_error *err);
 
+// `subscription adopt`: a subscription of Python meowmx becomes one of ours, at the last position below every event that
+// Python's has not passed. Python's stays as it is.
+struct store_adopt {
+	const char *name; // Python's
+	const char *as;   // ours
+	bool dry_run;     // find out and check everything, and write nothing
+};
+struct store_adoption {
+	char transaction_id[24]; // where Python's stands
+	int64_t event_id;
+	int64_t position; // where ours begins: every event up to here Python has passed
+	int64_t again;    // events behind it that Python has passed, too: they come a second time
+};
+// Waits up to five seconds for open transactions. MEOW_MISSING: Python meowmx has no such one. MEOW_INVALID: ours has moved
+// already, or this kind of store has none of Python's. MEOW_UNAVAILABLE: a worker of Python's is at work on it, or a
+// transaction that may still commit an event does not end.
+MEOW_MUST_USE bool store_subscription_adopt(struct meow_store *store, const struct store_adopt *wanted,
+	struct store_adoption *ret_adoption, struct meow_error *err);
+
 // A subscription's handler works in one transaction with its checkpoint, over a blocking store of its own.
 //
 //   claim    once a connection: true while no other process works on this subscription

@@ -16,9 +16,9 @@ struct store_page {
 
 #define STORE_HELD_SIZE 160
 
-// Every operation is mandatory and may rely on what store.h and meowmx.h say of its arguments; err is never NULL. What a
-// failure leaves of outputs is the caller's to guard. Operations of a store on the application's connection never
-// begin, commit, roll back or reconnect.
+// Every operation that does not say otherwise is mandatory. All may rely on what store.h and meowmx.h say of their
+// arguments; err is never NULL. What a failure leaves of outputs is the caller's to guard. Operations of a store on the
+// application's connection never begin, commit, roll back or reconnect.
 struct store_impl {
 	const char *name; // "PostgreSQL"
 	void (*close)(struct meow_store *store);
@@ -66,6 +66,10 @@ struct store_impl {
 	bool (*subscription_resume)(struct meow_store *store, const char *name, bool *ret_done, struct meow_error *err);
 	bool (*subscription_skip)(
 		struct meow_store *store, const char *name, int64_t position, bool *ret_done, struct meow_error *err);
+
+	// NULL where Python meowmx has no subscriptions that could be adopted.
+	bool (*subscription_adopt)(struct meow_store *store, const struct store_adopt *wanted,
+		struct store_adoption *ret_adoption, struct meow_error *err);
 
 	bool (*bulk)(struct meow_store *store, const struct store_bulk_line *lines, size_t count,
 		struct store_bulk_result *ret_result, uint64_t *ret_line, struct meow_error *err);

@@ -64,14 +64,14 @@ class Store:
     def sql(self, text):
         return psql(self.url, text)
 
-    def relay(self, route):
-        """A relay with one route to a file, not started, and the file's path."""
+    def relay(self, route, settings=""):
+        """A relay with one route to a file, not started, and the file's path. settings: of the route, in front."""
         name = self.url.rsplit("/", 1)[1]
         config, path = (os.path.join(scratch(), name + end) for end in (".yaml", ".jsonl"))
         port = free_port()
         with open(config, "w", encoding="utf-8") as out:
-            out.write("store: {url: '%s'}\nhttp: {listen: '127.0.0.1:%d'}\nroutes:\n  %s: {file: {path: '%s'}}\n" % (
-                self.url, port, route, path))
+            out.write("store: {url: '%s'}\nhttp: {listen: '127.0.0.1:%d'}\nroutes:\n  %s: {%sfile: {path: '%s'}}\n" % (
+                self.url, port, route, settings, path))
         return Relay(self.program, config, port), path
 
 

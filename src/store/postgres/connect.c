@@ -271,6 +271,7 @@ static const struct store_impl impl = {
 	.subscriptions = pg_subscriptions,
 	.subscription_resume = pg_subscription_resume,
 	.subscription_skip = pg_subscription_skip,
+	.subscription_adopt = pg_subscription_adopt,
 	.bulk = pg_bulk,
 };
 

@@ -74,8 +74,8 @@ static void name_holder(char *text, const struct session_holder *holder)
 			*holder->name ? holder->name : "no application name");
 }
 
-// Looks until everything drawn by now is settled, for a second at most.
-static bool wait_settled(struct pg_store *store, int64_t *ret_settled, char *held_back_by, struct meow_error *err)
+bool pg_wait_settled(
+	struct pg_store *store, int64_t most_us, int64_t *ret_settled, char *held_back_by, struct meow_error *err)
 {
 	struct settled *settled = settled_create();
 	if (!settled)
@@ -99,7 +99,7 @@ static bool wait_settled(struct pg_store *store, int64_t *ret_settled, char *hel
 		int64_t now = now_us(), pause = (now - look_began) * HELD_LOOK_SHARE;
 		if (pause < HELD_PAUSE_US)
 			pause = HELD_PAUSE_US;
-		if (now + pause - began > HELD_MOST_US) {
+		if (now + pause - began > most_us) {
 			name_holder(held_back_by, settled_oldest_holder(settled));
 			break;
 		}
@@ -141,7 +141,7 @@ bool pg_find_bound(struct meow_store *base, const struct meow_query *query, int6
 		*ret_bound = query->to;
 		return true;
 	}
-	if (!wait_settled(store, &settled, held_back_by, err))
+	if (!pg_wait_settled(store, HELD_MOST_US, &settled, held_back_by, err))
 		return false;
 	int64_t bound = settled > proven ? settled : proven;
 	while (*held_back_by) {

@@ -63,6 +63,12 @@ void pg_holder(const PGresult *result, int row, struct session_holder *ret_holde
 MEOW_MUST_USE bool pg_look(struct pg_store *store, int64_t *ret_head, struct session_holder **ret_holders,
 	size_t *ret_count, struct meow_error *err);
 
+// Looks until everything drawn by now is settled, for most_us at most; then *ret_settled is what is, and held_back_by
+// (STORE_HELD_SIZE bytes, empty before) names who holds the rest back. To be used by later statements of a transaction
+// of isolation read committed, or of none.
+MEOW_MUST_USE bool pg_wait_settled(
+	struct pg_store *store, int64_t most_us, int64_t *ret_settled, char *held_back_by, struct meow_error *err);
+
 // The blocking store.
 struct pg_store {
 	struct meow_store store;
@@ -110,6 +116,8 @@ bool pg_subscriptions(
 bool pg_subscription_resume(struct meow_store *base, const char *name, bool *ret_done, struct meow_error *err);
 bool pg_subscription_skip(
 	struct meow_store *base, const char *name, int64_t position, bool *ret_done, struct meow_error *err);
+bool pg_subscription_adopt(struct meow_store *base, const struct store_adopt *wanted,
+	struct store_adoption *ret_adoption, struct meow_error *err);
 bool pg_bulk(struct meow_store *base, const struct store_bulk_line *lines, size_t count,
 	struct store_bulk_result *ret_result, uint64_t *ret_line, struct meow_error *err);
 
