@@ -213,6 +213,33 @@ static void filters_drop_what_is_not_wanted_and_the_position_passes_it(void **st
 	assert_int_equal(position_of("typed"), head());
 }
 
+// Python's checkpoints: that of a subscription which has handled nothing, and of one that stands at the second event.
+static void one_that_was_pythons_goes_on_where_it_stood(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *name;
+		int calls;
+	} cases[] = {{"nothing", 5}, {"two", 3}};
+	append_events("order", 0, 5);
+	sql_run(conn(), "INSERT INTO es_event_subscriptions VALUES ('nothing', '0', 0);"
+					"INSERT INTO es_event_subscriptions SELECT 'two', transaction_id, id FROM es_events WHERE id = 2");
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		struct model model = {.name = cases[i].name};
+		struct meow_subscription_settings settings = settings_of(&model);
+		const struct store_adopt wanted = {.name = model.name, .as = model.name};
+		struct store_adoption adoption;
+		struct meow_error err;
+		settings.start_now = true; // it is not a new one
+		assert_ok(store_subscription_adopt(store, &wanted, &adoption, &err), err);
+		assert_int_equal(adoption.position, 5 - cases[i].calls);
+		assert_int_equal(adoption.again, 0);
+		run_whole(&model, &settings);
+		assert_int_equal(model.calls, cases[i].calls);
+		assert_int_equal(position_of(model.name), 5);
+	}
+}
+
 static void a_new_subscription_may_start_now(void **state)
 {
 	(void)state;
@@ -482,6 +509,7 @@ int main(void)
 		EACH(every_event_is_handled_once_and_in_order),
 		EACH(an_empty_store_is_caught_up_at_once),
 		EACH(filters_drop_what_is_not_wanted_and_the_position_passes_it),
+		EACH(one_that_was_pythons_goes_on_where_it_stood),
 		EACH(a_new_subscription_may_start_now),
 		EACH(a_refused_event_keeps_those_before_it_and_is_tried_again_alone),
 		EACH(what_is_refused_shows_and_what_was_done_before_stays),
