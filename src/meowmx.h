@@ -228,6 +228,132 @@ MEOW_API void meow_snapshot_free(struct meow_snapshot *snapshot);
 MEOW_API MEOW_MUST_USE bool meow_snapshot_prune(struct meow_store *store, const char *aggregate_type,
 	const char *aggregate_id, size_t keep, uint64_t *ret_count, struct meow_error *err);
 
+// --- aggregates in memory ---
+//
+// An aggregate's state is what its events, applied one after the other, made of it. `apply` changes the state by one
+// event, both for events that were loaded and for new ones. It may rely on type, data, metadata and version; of a new
+// event position and transaction id are 0 and the time is what it was emitted with: a state that keeps times must emit
+// them (time_us), else it would differ from the same state loaded again. Where `apply` returns false it fills *err and
+// leaves the state as it was.
+typedef bool meow_apply_fn(void *state, const struct meow_event *event, struct meow_error *err);
+
+// The events of one aggregate, applied to a state that the application keeps: those loaded, then new ones, which stay
+// pending until they were saved, whatever happens in between. On its own it needs no store and never blocks.
+struct meow_buffer;
+
+// What is pending may take so many bytes, unless it is a single event.
+#define MEOW_PENDING_BYTES_MOST ((size_t)64 * 1024 * 1024)
+
+// `version` is that of the state already: -1 before the first event, or that of the snapshot it was made of. Copies the
+// texts, borrows the state until it is destroyed. NULL: MEOW_UNAVAILABLE (no memory), MEOW_INVALID (an empty name, a
+// version below -1).
+MEOW_API MEOW_MUST_USE struct meow_buffer *meow_buffer_create(const char *aggregate_type, const char *aggregate_id,
+	int64_t version, meow_apply_fn *apply, void *state, struct meow_error *err);
+
+// What is pending goes with it. Takes NULL.
+MEOW_API void meow_buffer_destroy(struct meow_buffer *buffer);
+
+// Applies the next stored event. MEOW_INVALID: it is not the one after the current version, events are pending, the
+// buffer is being saved, or this is called out of `apply`. Else as `apply` says; the buffer then stays as it was.
+MEOW_API MEOW_MUST_USE bool meow_buffer_load(
+	struct meow_buffer *buffer, const struct meow_event *event, struct meow_error *err);
+
+// Applies a new event and keeps a copy of it as pending. MEOW_INVALID: no event (as meow_append says), too many bytes
+// pending, the buffer is being saved, or this is called out of `apply`. MEOW_UNAVAILABLE: no memory. Else as `apply` says.
+// After a failure neither state nor buffer have changed.
+MEOW_API MEOW_MUST_USE bool meow_buffer_emit(
+	struct meow_buffer *buffer, const struct meow_new_event *event, struct meow_error *err);
+
+MEOW_API int64_t meow_buffer_version(const struct meow_buffer *buffer);        // of the state, pending events included
+MEOW_API int64_t meow_buffer_stored_version(const struct meow_buffer *buffer); // without them: what to expect at append
+
+// The pending events in order, the first of stored version + 1: what to append. Borrowed until the buffer changes.
+MEOW_API const struct meow_new_event *meow_buffer_pending(const struct meow_buffer *buffer, size_t *ret_count);
+
+// While it is being saved the buffer refuses to be changed, so that what is appended is what counts as saved.
+// MEOW_INVALID: it is being saved already, or this is called out of `apply`.
+MEOW_API MEOW_MUST_USE bool meow_buffer_begin_save(struct meow_buffer *buffer, struct meow_error *err);
+
+// Ends that: with `saved` what was pending is stored now; without, it is pending still. Nothing without a begun save.
+MEOW_API void meow_buffer_end_save(struct meow_buffer *buffer, bool saved);
+
+// A kind of aggregates: how a state is made, changed, kept and freed. The callbacks run in the thread of the call that
+// needs them. Each may leave *err alone when it fails; the kind is then MEOW_INVALID.
+struct meow_aggregate_type {
+	const char *name; // the aggregate type in the store
+	void *context;    // for create
+
+	// A state before the first event, or, with a snapshot (NUL behind its end), what `snapshot` once made it of. NULL on
+	// failure. MEOW_INVALID with a snapshot: it cannot be read; an older one is taken, or none.
+	void *(*create)(void *context, const char *id, const struct meow_bytes *snapshot, struct meow_error *err);
+
+	meow_apply_fn *apply;
+
+	// JSON that `create` makes the same state of, in memory from malloc, which the library frees. NULL: this type has no
+	// snapshots, and none is looked for.
+	bool (*snapshot)(const void *state, struct meow_bytes *ret_data, struct meow_error *err);
+
+	void (*destroy)(void *state);
+
+	uint32_t snapshot_every; // a snapshot with every so-manieth event; 0: none is stored
+	uint32_t keep_snapshots; // so many are kept of an aggregate, the newest; 0: all
+};
+
+struct meow_aggregate;
+
+// The aggregate as it is at `version` (INT64_MAX: the newest), out of the newest snapshot at or below it that can be read
+// and still stands for the stored history, and the events behind it. An unknown aggregate is a new one, at version -1.
+// Borrows store and type until it is destroyed, copies id. MEOW_INVALID: it has no such version, or an event was refused
+// (named). MEOW_CONFLICT: its history was cut while it was loaded. Else as meow_load.
+MEOW_API MEOW_MUST_USE struct meow_aggregate *meow_aggregate_load(struct meow_store *store,
+	const struct meow_aggregate_type *type, const char *id, int64_t version, struct meow_error *err);
+
+// Its state goes with it, and what was not saved. Before the store is closed. Takes NULL.
+MEOW_API void meow_aggregate_destroy(struct meow_aggregate *aggregate);
+
+// None of these blocks.
+MEOW_API void *meow_aggregate_state(
+	const struct meow_aggregate *aggregate); // what `create` made; goes with the aggregate
+MEOW_API const char *meow_aggregate_id(const struct meow_aggregate *aggregate);
+MEOW_API int64_t meow_aggregate_version(
+	const struct meow_aggregate *aggregate); // of the state, pending events included
+MEOW_API int64_t meow_aggregate_stored_version(const struct meow_aggregate *aggregate);
+
+// As meow_buffer_emit; does not block. While the outcome of a save is unknown nothing can be emitted (MEOW_INVALID).
+MEOW_API MEOW_MUST_USE bool meow_aggregate_emit(
+	struct meow_aggregate *aggregate, const struct meow_new_event *event, struct meow_error *err);
+
+// What a save did. A snapshot that could not be stored, or older ones that could not be pruned, never fail the save,
+// whose events are stored by then: the reason is here, and the next one is tried with the next multiple.
+struct meow_saved {
+	size_t count;     // events appended; 0: nothing was pending
+	int64_t version;  // of the aggregate now, -1 if it has no event
+	int64_t position; // of its last event, 0 if it has none
+	bool repeated;    // they were there already: an earlier save, whose outcome was unknown, had appended them
+	bool snapshot;    // one was stored
+	struct meow_error snapshot_error; // its kind is MEOW_ERROR_NONE if all went well, or none was due
+};
+
+// Appends what is pending, all or nothing, behind the stored version; then, where snapshot_every says so, stores a
+// snapshot. After a failure all of it is pending still. MEOW_UNKNOWN_OUTCOME: save again until there is another answer;
+// it is the same append by its token, so that nothing is stored twice. MEOW_INVALID: it was loaded at a version, to be
+// looked at. Else as meow_append. ret may be NULL.
+MEOW_API MEOW_MUST_USE bool meow_aggregate_save(
+	struct meow_aggregate *aggregate, struct meow_saved *ret, struct meow_error *err);
+
+// Emits what shall happen, seeing the aggregate's state; or refuses: false, with *err filled.
+typedef bool meow_decide_fn(void *arg, struct meow_aggregate *aggregate, struct meow_error *err);
+
+// Loads the aggregate, has `decide` emit what shall happen, and saves it; on a conflict all of that again, `tries` times in
+// all at most, each time with a new state. `decide` may emit nothing: success, nothing is appended. Its refusal ends it, as
+// does every error but a conflict. The conflict of the last try is MEOW_CONFLICT. ret may be NULL.
+//
+// In a transaction of the application's: in read committed a repetition sees what the other has committed meanwhile and
+// may succeed. In repeatable read or serializable PostgreSQL aborts the transaction with the conflict, so the first one
+// ends it: MEOW_CONFLICT, and the application repeats its whole transaction.
+MEOW_API MEOW_MUST_USE bool meow_execute(struct meow_store *store, const struct meow_aggregate_type *type,
+	const char *id, unsigned tries, bool (*decide)(void *arg, struct meow_aggregate *aggregate, struct meow_error *err),
+	void *arg, struct meow_saved *ret, struct meow_error *err);
 // --- subscriptions with a handler ---
 
 // A handler gets each event once, in the order of the store: what it does through `transaction` commits together with the
