@@ -75,8 +75,8 @@ struct meow_store;
 MEOW_API MEOW_MUST_USE struct meow_store *meow_store_open(const char *url, struct meow_error *err);
 
 // A store on a connection that the application already has (PGconn * and sqlite3 *), borrowed until the handle is
-// closed. meowmx then never begins, commits or rolls back: what it writes belongs to the transaction that is open
-// there, together with the application's own tables. Nothing is repeated and the connection is never made anew; a
+// closed. meowmx then never begins, commits or rolls back (but to a savepoint of its own, around a snapshot that fails):
+// what it writes belongs to the transaction that is open there, together with the application's own tables. Nothing is repeated and the connection is never made anew; a
 // statement that PostgreSQL refuses leaves its transaction aborted, as any other would. The connection must not be in
 // libpq's non-blocking or pipeline mode. Fails as meow_store_open does.
 struct pg_conn;

@@ -1,4 +1,6 @@
-// Snapshots of aggregates. Each is bound to the event that it was made of, by version and position.
+// Snapshots of aggregates. Each is bound to the event that it was made of, by version and position. Inside a transaction
+// what writes them has a savepoint: a snapshot is a convenience, and one that fails must not take along the events that
+// the transaction has appended.
 #include "store/postgres/pg.h"
 #include "store/postgres/pg_event.h"
 #include "store_postgres_sql.h"
@@ -6,6 +8,24 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+
+static bool guard(struct pg_store *store, bool *ret_guarded, struct meow_error *err)
+{
+	*ret_guarded = pg_in_transaction(store);
+	return !*ret_guarded || pg_do(store, "SAVEPOINT meowmx_snapshot", err);
+}
+
+// Ends the savepoint; where the change failed, the transaction goes on as it was before.
+static bool unguard(struct pg_store *store, bool guarded, bool done, struct meow_error *err)
+{
+	struct meow_error ignored; // the reason of the failure counts
+	if (!guarded)
+		return done;
+	return pg_do(store,
+			   done ? "RELEASE meowmx_snapshot" : "ROLLBACK TO meowmx_snapshot; RELEASE meowmx_snapshot",
+			   done ? err : &ignored) &&
+		   done;
+}
 
 bool pg_snapshot_save(struct meow_store *base, const char *aggregate_type, const char *aggregate_id,
 	const struct meow_snapshot *snapshot, struct meow_error *err)
@@ -16,12 +36,15 @@ bool pg_snapshot_save(struct meow_store *base, const char *aggregate_type, const
 	pg_param_int8(&params, &version);
 	pg_param_int8(&params, &position);
 	pg_param_text(&params, snapshot->data);
-	PGresult *result = pg_reconnect(store, err) ? pg_run(store, PG_SNAPSHOT_SAVE, &params, err) : NULL;
-	if (!result)
+	bool guarded;
+	if (!pg_reconnect(store, err) || !guard(store, &guarded, err))
 		return false;
-	bool saved = PQntuples(result) == 1;
+	PGresult *result = pg_run(store, PG_SNAPSHOT_SAVE, &params, err);
+	bool refused = result && PQntuples(result) != 1;
 	PQclear(result);
-	return saved ||
+	if (!unguard(store, guarded, result != NULL, err))
+		return false;
+	return !refused ||
 		   error_set(err, MEOW_INVALID,
 			   "a snapshot of %s %s at version %" PRId64 ": it has no event of that version at position %" PRId64,
 			   aggregate_type, aggregate_id, snapshot->version, snapshot->position);
@@ -55,10 +78,14 @@ bool pg_snapshot_prune(struct meow_store *base, const char *aggregate_type, cons
 	char number[24];
 	snprintf(number, sizeof(number), "%" PRIu64, (uint64_t)(keep < INT32_MAX ? keep : INT32_MAX));
 	const char *values[3] = {aggregate_type, aggregate_id, number};
-	PGresult *result = pg_reconnect(store, err) ? pg_query(store, sql_snapshot_prune, 3, values, err) : NULL;
-	if (!result)
+	bool guarded;
+	if (!pg_reconnect(store, err) || !guard(store, &guarded, err))
 		return false;
-	*ret_count = strtoull(PQcmdTuples(result), NULL, 10);
+	PGresult *result = pg_query(store, sql_snapshot_prune, 3, values, err);
+	uint64_t count = result ? strtoull(PQcmdTuples(result), NULL, 10) : 0;
 	PQclear(result);
+	if (!unguard(store, guarded, result != NULL, err))
+		return false;
+	*ret_count = count;
 	return true;
 }
