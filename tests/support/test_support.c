@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include <arpa/inet.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <string.h>
@@ -14,6 +15,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "support/proxy.h"
 #include "support/server.h"
 
 static bool listens(uint16_t port)
@@ -82,12 +84,111 @@ static void a_free_port_is_free(void **state)
 	assert_int_not_equal(free_port(), 0);
 }
 
+static int open_connection(uint16_t port)
+{
+	struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}, .sin_port = htons(port)};
+	int connection = socket(AF_INET, SOCK_STREAM, 0);
+
+	assert_true(connection >= 0);
+	assert_int_equal(connect(connection, (struct sockaddr *)&address, sizeof(address)), 0);
+	return connection;
+}
+
+static void say(int connection, const char *request)
+{
+	assert_int_equal(send(connection, request, strlen(request), MSG_NOSIGNAL), strlen(request));
+}
+
+// What comes back within so many milliseconds (-1: however long it takes); "" if the connection was closed, NULL if
+// nothing came.
+static const char *hear(int connection, int timeout_ms)
+{
+	static char reply[64];
+	struct pollfd wait = {.fd = connection, .events = POLLIN};
+
+	if (poll(&wait, 1, timeout_ms) == 0)
+		return NULL;
+	ssize_t size = recv(connection, reply, sizeof(reply) - 1, 0);
+	reply[size > 0 ? size : 0] = '\0';
+	return reply;
+}
+
+static void assert_hears(int connection, const char *expected)
+{
+	assert_string_equal(hear(connection, -1), expected);
+}
+
+// What each fault leaves, on the connection and in the server.
+static void a_proxy_breaks_a_connection_at_a_chosen_moment(void **state)
+{
+	struct server *server = server_start("redis", NULL);
+	struct proxy *proxy = proxy_start(server_port(server));
+	int direct = open_connection(server_port(server)), through = open_connection(proxy_port(proxy));
+
+	(void)state;
+	say(through, "SET k 1\r\n");
+	assert_hears(through, "+OK\r\n");
+
+	proxy_arm(proxy, PROXY_CUT_BEFORE, "k 2");
+	say(through, "PING\r\n");
+	assert_hears(through, "+PONG\r\n"); // not the marked one
+	say(through, "SET k 2\r\n");
+	proxy_wait(proxy);
+	assert_hears(through, "");
+	say(direct, "GET k\r\n");
+	assert_hears(direct, "$1\r\n1\r\n");
+	close(through);
+
+	through = open_connection(proxy_port(proxy));
+	proxy_arm(proxy, PROXY_CUT_AFTER, NULL);
+	say(through, "SET k 3\r\n");
+	proxy_wait(proxy);
+	assert_hears(through, "");
+	say(direct, "GET k\r\n");
+	assert_hears(direct, "$1\r\n3\r\n");
+	close(through);
+
+	through = open_connection(proxy_port(proxy));
+	proxy_arm(proxy, PROXY_SWALLOW, NULL);
+	say(through, "SET k 4\r\n");
+	proxy_wait(proxy);
+	assert_null(hear(through, 50));
+	say(direct, "GET k\r\n");
+	assert_hears(direct, "$1\r\n4\r\n");
+	close(through);
+
+	through = open_connection(proxy_port(proxy));
+	proxy_stall(proxy, true);
+	say(through, "PING\r\n");
+	assert_null(hear(through, 50));
+	proxy_stall(proxy, false);
+	assert_hears(through, "+PONG\r\n"); // late, and whole
+	proxy_cut(proxy);
+	assert_hears(through, "");
+	close(through);
+
+	proxy_refuse(proxy, true);
+	through = open_connection(proxy_port(proxy));
+	assert_hears(through, "");
+	close(through);
+	proxy_refuse(proxy, false);
+	through = open_connection(proxy_port(proxy));
+	say(through, "PING\r\n");
+	assert_hears(through, "+PONG\r\n");
+	proxy_stop(proxy);
+	assert_hears(through, "");
+	close(through);
+	close(direct);
+	server_destroy(server);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(ends_and_starts_again_on_its_port),
 		cmocka_unit_test(goes_with_a_crashed_test),
 		cmocka_unit_test(a_free_port_is_free),
+		cmocka_unit_test(a_proxy_breaks_a_connection_at_a_chosen_moment),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -21,8 +21,7 @@ static bool unguard(struct pg_store *store, bool guarded, bool done, struct meow
 	struct meow_error ignored; // the reason of the failure counts
 	if (!guarded)
 		return done;
-	return pg_do(store,
-			   done ? "RELEASE meowmx_snapshot" : "ROLLBACK TO meowmx_snapshot; RELEASE meowmx_snapshot",
+	return pg_do(store, done ? "RELEASE meowmx_snapshot" : "ROLLBACK TO meowmx_snapshot; RELEASE meowmx_snapshot",
 			   done ? err : &ignored) &&
 		   done;
 }

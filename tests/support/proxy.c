@@ -1,0 +1,301 @@
+// Each direction of each connection has a thread that reads and writes in turn, so that neither direction ever waits for
+// the other. A connection is closed by shutting its sockets down, which ends both threads; the last one out frees it.
+#include "proxy.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#define WAIT_SECONDS 30
+
+struct connection {
+	struct proxy *proxy;
+	int client, server;
+	int threads;
+	bool faulty; // its replies are dropped
+	enum proxy_fault fault;
+	struct connection *next;
+};
+
+struct proxy {
+	int listener;
+	uint16_t port, target;
+	pthread_t acceptor;
+	pthread_mutex_t lock; // of everything below
+	pthread_cond_t changed;
+	struct connection *connections;
+	bool refuse, stalled, stopping;
+	bool armed, happened;
+	enum proxy_fault fault;
+	char mark[64];
+};
+
+struct direction {
+	struct connection *connection;
+	int from, to;
+	bool request;
+};
+
+static void give_up(const char *what)
+{
+	fprintf(stderr, "tests/support: proxy: %s\n", what);
+	exit(1);
+}
+
+static void shut(struct connection *connection)
+{
+	shutdown(connection->client, SHUT_RDWR);
+	shutdown(connection->server, SHUT_RDWR);
+}
+
+static void happen(struct proxy *proxy)
+{
+	proxy->happened = true;
+	pthread_cond_broadcast(&proxy->changed);
+}
+
+// Whether these bytes are to be passed on. With the lock held.
+static bool judge_request(struct connection *connection, const char *bytes, size_t size)
+{
+	struct proxy *proxy = connection->proxy;
+	if (!proxy->armed || (*proxy->mark && !memmem(bytes, size, proxy->mark, strlen(proxy->mark))))
+		return true;
+	proxy->armed = false;
+	if (proxy->fault == PROXY_CUT_BEFORE) {
+		shut(connection);
+		happen(proxy);
+		return false;
+	}
+	connection->faulty = true;
+	connection->fault = proxy->fault;
+	return true;
+}
+
+static bool judge_reply(struct connection *connection)
+{
+	if (!connection->faulty)
+		return true;
+	if (connection->fault == PROXY_CUT_AFTER)
+		shut(connection);
+	happen(connection->proxy);
+	return false;
+}
+
+static bool judge(const struct direction *direction, const char *bytes, size_t size)
+{
+	struct connection *connection = direction->connection;
+	struct proxy *proxy = connection->proxy;
+	pthread_mutex_lock(&proxy->lock);
+	while (proxy->stalled && !proxy->stopping)
+		pthread_cond_wait(&proxy->changed, &proxy->lock);
+	bool pass = direction->request ? judge_request(connection, bytes, size) : judge_reply(connection);
+	pthread_mutex_unlock(&proxy->lock);
+	return pass;
+}
+
+static bool send_all(int to, const char *bytes, size_t size)
+{
+	while (size > 0) {
+		ssize_t sent = send(to, bytes, size, MSG_NOSIGNAL);
+		if (sent <= 0)
+			return false;
+		bytes += sent;
+		size -= (size_t)sent;
+	}
+	return true;
+}
+
+static void leave(struct connection *connection)
+{
+	struct proxy *proxy = connection->proxy;
+	pthread_mutex_lock(&proxy->lock);
+	shut(connection);
+	if (--connection->threads == 0) {
+		struct connection **link = &proxy->connections;
+		while (*link != connection)
+			link = &(*link)->next;
+		*link = connection->next;
+		close(connection->client);
+		close(connection->server);
+		free(connection);
+		pthread_cond_broadcast(&proxy->changed);
+	}
+	pthread_mutex_unlock(&proxy->lock);
+}
+
+static void *pump(void *arg)
+{
+	struct direction direction = *(struct direction *)arg;
+	free(arg);
+	char bytes[16384];
+	for (;;) {
+		ssize_t size = recv(direction.from, bytes, sizeof(bytes), 0);
+		if (size <= 0)
+			break;
+		if (judge(&direction, bytes, (size_t)size) && !send_all(direction.to, bytes, (size_t)size))
+			break;
+	}
+	leave(direction.connection);
+	return NULL;
+}
+
+static void start_pump(struct connection *connection, bool request)
+{
+	struct direction *direction = malloc(sizeof(*direction));
+	pthread_t thread;
+	if (!direction)
+		give_up("out of memory");
+	*direction = (struct direction){connection, request ? connection->client : connection->server,
+		request ? connection->server : connection->client, request};
+	if (pthread_create(&thread, NULL, pump, direction) != 0 || pthread_detach(thread) != 0)
+		give_up("no thread");
+}
+
+static struct sockaddr_in address_of(uint16_t port)
+{
+	return (struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons(port), .sin_addr = {htonl(INADDR_LOOPBACK)}};
+}
+
+// Takes the client's socket. A target that does not listen closes it, as it would have done itself.
+static void serve(struct proxy *proxy, int client)
+{
+	struct sockaddr_in address = address_of(proxy->target);
+	int server = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), on = 1;
+	struct connection *connection = calloc(1, sizeof(*connection));
+	if (server < 0 || !connection)
+		give_up("no socket");
+	if (connect(server, (struct sockaddr *)&address, sizeof(address)) != 0) {
+		close(server);
+		close(client);
+		free(connection);
+		return;
+	}
+	setsockopt(server, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+	setsockopt(client, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+	*connection = (struct connection){.proxy = proxy, .client = client, .server = server, .threads = 2};
+	pthread_mutex_lock(&proxy->lock);
+	connection->next = proxy->connections;
+	proxy->connections = connection;
+	if (proxy->stopping)
+		shut(connection);
+	pthread_mutex_unlock(&proxy->lock);
+	start_pump(connection, true);
+	start_pump(connection, false);
+}
+
+static void *accept_all(void *arg)
+{
+	struct proxy *proxy = arg;
+	for (;;) {
+		int client = accept4(proxy->listener, NULL, NULL, SOCK_CLOEXEC);
+		if (client < 0)
+			return NULL; // proxy_stop has shut the listener down
+		pthread_mutex_lock(&proxy->lock);
+		bool refuse = proxy->refuse || proxy->stopping;
+		pthread_mutex_unlock(&proxy->lock);
+		if (refuse)
+			close(client);
+		else
+			serve(proxy, client);
+	}
+}
+
+struct proxy *proxy_start(uint16_t port)
+{
+	struct proxy *proxy = calloc(1, sizeof(*proxy));
+	struct sockaddr_in address = address_of(0);
+	socklen_t size = sizeof(address);
+	if (!proxy)
+		give_up("out of memory");
+	proxy->target = port;
+	proxy->listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (proxy->listener < 0 || bind(proxy->listener, (struct sockaddr *)&address, size) != 0 ||
+		listen(proxy->listener, 64) != 0 || getsockname(proxy->listener, (struct sockaddr *)&address, &size) != 0)
+		give_up("cannot listen");
+	proxy->port = ntohs(address.sin_port);
+	pthread_mutex_init(&proxy->lock, NULL);
+	pthread_cond_init(&proxy->changed, NULL);
+	if (pthread_create(&proxy->acceptor, NULL, accept_all, proxy) != 0)
+		give_up("no thread");
+	return proxy;
+}
+
+uint16_t proxy_port(const struct proxy *proxy)
+{
+	return proxy->port;
+}
+
+void proxy_stop(struct proxy *proxy)
+{
+	if (!proxy)
+		return;
+	pthread_mutex_lock(&proxy->lock);
+	proxy->stopping = true;
+	pthread_cond_broadcast(&proxy->changed);
+	pthread_mutex_unlock(&proxy->lock);
+	shutdown(proxy->listener, SHUT_RDWR);
+	pthread_join(proxy->acceptor, NULL);
+	close(proxy->listener);
+	pthread_mutex_lock(&proxy->lock);
+	for (struct connection *connection = proxy->connections; connection; connection = connection->next)
+		shut(connection);
+	while (proxy->connections)
+		pthread_cond_wait(&proxy->changed, &proxy->lock);
+	pthread_mutex_unlock(&proxy->lock);
+	pthread_cond_destroy(&proxy->changed);
+	pthread_mutex_destroy(&proxy->lock);
+	free(proxy);
+}
+
+void proxy_refuse(struct proxy *proxy, bool refuse)
+{
+	pthread_mutex_lock(&proxy->lock);
+	proxy->refuse = refuse;
+	pthread_mutex_unlock(&proxy->lock);
+}
+
+void proxy_stall(struct proxy *proxy, bool stall)
+{
+	pthread_mutex_lock(&proxy->lock);
+	proxy->stalled = stall;
+	pthread_cond_broadcast(&proxy->changed);
+	pthread_mutex_unlock(&proxy->lock);
+}
+
+void proxy_cut(struct proxy *proxy)
+{
+	pthread_mutex_lock(&proxy->lock);
+	for (struct connection *connection = proxy->connections; connection; connection = connection->next)
+		shut(connection);
+	pthread_mutex_unlock(&proxy->lock);
+}
+
+void proxy_arm(struct proxy *proxy, enum proxy_fault fault, const char *mark)
+{
+	pthread_mutex_lock(&proxy->lock);
+	proxy->armed = true;
+	proxy->happened = false;
+	proxy->fault = fault;
+	if (snprintf(proxy->mark, sizeof(proxy->mark), "%s", mark ? mark : "") >= (int)sizeof(proxy->mark))
+		give_up("the mark is too long");
+	pthread_mutex_unlock(&proxy->lock);
+}
+
+void proxy_wait(struct proxy *proxy)
+{
+	struct timespec until;
+	clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_sec += WAIT_SECONDS;
+	pthread_mutex_lock(&proxy->lock);
+	while (!proxy->happened)
+		if (pthread_cond_timedwait(&proxy->changed, &proxy->lock, &until) != 0)
+			give_up("the fault did not come to pass");
+	pthread_mutex_unlock(&proxy->lock);
+}
