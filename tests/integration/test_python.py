@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 """Python meowmx 0.4.1 and meowmx on one store, each set up by either side first.
 
-usage: test_python.py MEOWMX [unittest arguments]
+usage: test_python.py MEOWMX TOOLS [unittest arguments]
 """
 import json
 import os
 import random
+import re
 import subprocess
 import sys
 import unittest
@@ -19,10 +20,10 @@ import meowmx  # noqa: E402
 import sqlalchemy  # noqa: E402
 import sqlalchemy.orm  # noqa: E402
 from python_world import Store, Worker, write_from_both  # noqa: E402
-from servers import Server  # noqa: E402
+from servers import ROOT, Server, scratch  # noqa: E402
 from world import Tail, wait_until  # noqa: E402
 
-MEOWMX = os.path.abspath(sys.argv[1])
+MEOWMX, TOOLS = os.path.abspath(sys.argv[1]), os.path.abspath(sys.argv[2])
 server = None
 
 # What a parser that reads and writes again would not give back.
@@ -46,6 +47,10 @@ class Shared:
         done = self.store.meowmx(*arguments)
         self.assertEqual(done.returncode, status, done.stderr)
         self.assertIn(words, done.stderr.decode())
+
+    def snapshot(self, *words):
+        return subprocess.run([os.path.join(TOOLS, "snapshot"), self.store.url, *map(str, words)], check=True,
+                              stdout=subprocess.PIPE, text=True).stdout.strip()
 
     def versions(self, name):
         """What both load must be the same."""
@@ -131,20 +136,23 @@ class Appends(Shared):
         gone, cut = self.store.new_id(), self.store.new_id()
         for name in (gone, cut):
             self.python.save_events("order", name, [event(str(i)) for i in range(6)], version=0)
-        self.store.sql("INSERT INTO es_aggregate_snapshot (aggregate_id, version, json_data, position) "
-                       "SELECT aggregate_id, version, '{}', id FROM es_events WHERE version IN (1, 4)")
+        for name in (gone, cut):
+            for e in self.store.load("order", name):
+                if e["version"] in (1, 4):
+                    self.snapshot("save", "order", name, e["version"], e["position"], '"as of %d"' % e["version"])
+        self.assertIn('"as of 4"', self.snapshot("load", "order", cut, 5))
         self.assertEqual(self.python.delete_events(gone), 6)
         self.assertEqual(self.python.delete_events(cut, from_version=3), 3)
-        self.assertEqual(self.store.sql("SELECT count(*) FROM es_aggregate_snapshot"), "2")
         self.assertEqual(self.versions(gone), [])
         self.refused(75, "found version 2", "append", "order", cut, "--expect", "5", "M", "0")
         self.store.good("append", "order", cut, "--expect", "2", "M", '"anew"')
         self.python.save_events("order", cut, [event('"and on"')], version=4)
         self.assertEqual(self.versions(cut), [0, 1, 2, 3, 4])
         self.assertEqual([e["data"] for e in self.store.load("order", cut)], [0, 1, 2, "anew", "and on"])
-        stale = self.store.sql("SELECT s.version, s.position = e.id FROM es_aggregate_snapshot s JOIN es_events e "
-                               "USING (aggregate_id, version) ORDER BY 1")
-        self.assertEqual(stale, "1|t\n4|f")  # the one of a version that was written anew can be told
+        # That of version 4 is still there, but of another history.
+        self.assertEqual(self.store.sql("SELECT string_agg(version::text, ' ' ORDER BY version) "
+                                        "FROM es_aggregate_snapshot"), "1 4")
+        self.assertIn('"as of 1"', self.snapshot("load", "order", cut, 4))
         self.store.good("append", "refund", gone, "--expect", "new", "M", "1")
         self.assertEqual([e.aggregate_type for e in self.python.iter_events(gone)], ["refund"])
 
@@ -235,12 +243,31 @@ class ItsOwnSuite(unittest.TestCase):
         self.run_suite("CHAR(20)", "xid")
 
 
+class FromSqlite(unittest.TestCase):
+    def test_its_events_come_over_as_the_page_says(self):
+        path = os.path.join(scratch(), "old.db")
+        client = meowmx.Client(sqlalchemy.create_engine("sqlite:///" + path))
+        client.setup_tables()
+        client.save_events("order", "o 1", [event(text) for text in ODD[:6]], version=0)
+        client.save_events("支払い", "p", [event(ODD[8], 'the "type"')], version=0)
+        client.save_events("order", "o 1", [event(text) for text in ODD[6:]], version=6)
+        with open(os.path.join(ROOT, "docs", "from-python-meowmx.md"), encoding="utf-8") as page:
+            script = re.search(r"^```python\n(.*?)^```$", page.read(), re.M | re.S).group(1)
+        lines = subprocess.run([sys.executable, "-c", script, path], check=True, stdout=subprocess.PIPE).stdout
+        store = Store(MEOWMX, server, "TEXT", "meowmx")
+        store.good("append", "-", stdin=lines)
+        self.assertEqual([e.json for e in store.python.iter_events("o 1")], ODD)
+        self.assertEqual([(e["aggregate_type"], e["aggregate_id"], e["version"], e["type"]) for e in store.load()],
+                         [("order", "o 1", i, "P") for i in range(6)] + [("支払い", "p", 0, 'the "type"')] +
+                         [("order", "o 1", i, "P") for i in range(6, len(ODD))])
+
+
 def main():
     global server
     Shared.seed = random.randrange(1 << 30)
     print("seed %d" % Shared.seed)
     server = Server("postgres")
-    unittest.main(argv=[sys.argv[0], *sys.argv[2:]])
+    unittest.main(argv=[sys.argv[0], *sys.argv[3:]])
 
 
 if __name__ == "__main__":

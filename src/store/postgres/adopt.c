@@ -39,9 +39,9 @@ static bool prove_settled(struct pg_store *store, int64_t *ret_settled, struct m
 	char held_back_by[STORE_HELD_SIZE] = "";
 	if (!pg_wait_settled(store, SETTLED_WAIT_US, ret_settled, held_back_by, err))
 		return false;
-	return !*held_back_by || error_set(err, MEOW_UNAVAILABLE,
-								 "%s has drawn an event's id and may still commit it: end it, or try again later",
-								 held_back_by);
+	return !*held_back_by ||
+		   error_set(err, MEOW_UNAVAILABLE,
+			   "%s has drawn an event's id and may still commit it: end it, or try again later", held_back_by);
 }
 
 // A statement about the checkpoint of Python's and a position, which answers with a number.
