@@ -2,9 +2,10 @@
 
 usage: test_settled.py PROGRAM TOOLS [--seconds N] [--seed N]
 
-Readers, two in the program and one in SQL, begin on a store that holds nothing, so the very first event counts. After the storm each must have printed what
-the store holds: nothing missing, nothing twice, rising positions, versions in order. Then: an open transaction that has
-drawn an id holds back what is above it and is named; one in another database, and one that has not drawn, hold nothing.
+Readers, two in the program and one in SQL, begin on a store that holds nothing, so the very first event counts. After
+the storm each must have printed what the store holds: nothing missing, nothing twice, rising positions, versions in
+order. Then: an open transaction that has drawn an id holds back what is above it and is named; one in another database,
+and one that has not drawn, hold nothing.
 """
 import argparse
 import json
@@ -12,6 +13,7 @@ import os
 import random
 import subprocess
 import sys
+import threading
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
