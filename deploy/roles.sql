@@ -58,7 +58,7 @@ GRANT SELECT, INSERT, UPDATE ON meowmx_checkpoints TO :"relay";
 GRANT USAGE, UPDATE ON SEQUENCE meowmx_doze TO :"relay", :"operator";
 
 GRANT SELECT, INSERT, UPDATE, DELETE ON meowmx_checkpoints TO :"operator";
-GRANT SELECT ON :"subscriptions" TO :"operator";
+GRANT SELECT, UPDATE (last_event_id) ON :"subscriptions" TO :"operator"; -- a lock asks for the right to change
 GRANT DELETE ON :"events" TO :"operator";
 GRANT DELETE, UPDATE (version) ON :"aggregates" TO :"operator";
 GRANT SELECT, DELETE ON :"snapshots" TO :"operator";

@@ -158,6 +158,8 @@ class Operator(Case):
         self.assertIn("stopped", self.meowmx("subscription", "show", "stopped"))
         self.meowmx("subscription", "skip", "stopped", "1", "--yes")
         self.meowmx("subscription", "resume", "again", "--yes")
+        psql("INSERT INTO es_event_subscriptions VALUES ('pythons', '0', 0)")
+        self.meowmx("subscription", "adopt", "pythons", "--yes")
         self.assertIn('"head"', self.meowmx("status", "--json"))
         tail = subprocess.Popen([MEOWMX, "tail", "--from", "start", "--store", url(self.user)], stdout=subprocess.PIPE,
                                 stderr=subprocess.DEVNULL, text=True)
