@@ -140,20 +140,25 @@ char *cli_config_store_url(const struct config *config, struct meow_error *err)
 	return copy;
 }
 
-char *cli_store_url(const struct invocation *invocation, struct meow_error *err)
+struct config *cli_store_config(const struct invocation *invocation, bool with_file, struct meow_error *err)
 {
 	struct config_override overrides[3];
-	// A file that was not asked for cannot change what flag or environment say, so it need not be in order either.
-	bool named =
-		invocation->options[OPTION_STORE] != NULL || is_set("MEOWMX_STORE_URL") || is_set("MEOWMX_STORE_URL_FILE");
 	struct config_request request = {.file = invocation->options[OPTION_CONFIG],
 		.file_optional = true,
-		.no_file = named && invocation->options[OPTION_CONFIG] == NULL,
+		.no_file = !with_file && invocation->options[OPTION_CONFIG] == NULL,
 		.overrides = overrides,
 		.override_count = list_overrides(invocation, overrides),
 		.connectors = cli_config_connectors(),
 		.connector_count = CLI_CONNECTORS};
-	struct config *config = config_load(&request, NULL, NULL, err);
+	return config_load(&request, NULL, NULL, err);
+}
+
+char *cli_store_url(const struct invocation *invocation, struct meow_error *err)
+{
+	// A file that was not asked for cannot change what flag or environment say, so it need not be in order either.
+	bool named =
+		invocation->options[OPTION_STORE] != NULL || is_set("MEOWMX_STORE_URL") || is_set("MEOWMX_STORE_URL_FILE");
+	struct config *config = cli_store_config(invocation, !named, err);
 	if (config == NULL)
 		return NULL;
 	char *url = cli_config_store_url(config, err);

@@ -25,6 +25,11 @@ int cli_finish_output(const struct invocation *invocation, struct buffer *out);
 // error with EXIT_USAGE.
 int cli_print_help(const struct command *parent, const struct command *command, bool misused);
 
+// The settings that a command with a store takes, out of environment, flags and, with_file, a file that was not asked for
+// too; NULL and err.
+MEOW_MUST_USE struct config *cli_store_config(
+	const struct invocation *invocation, bool with_file, struct meow_error *err);
+
 // The store's URL by flag, environment, file, or "" for libpq's variables, to be freed by the caller. MEOW_CONFIG when
 // nothing names a store. A configuration file is read only where it can count.
 MEOW_MUST_USE char *cli_store_url(const struct invocation *invocation, struct meow_error *err);

@@ -17,10 +17,21 @@ static void say_line(void *arg, const char *line)
 int run_setup(const struct invocation *invocation)
 {
 	struct meow_error err;
-	char *url = cli_store_url(invocation, &err);
-	struct store_setup setup = {.url = url, .id_type = invocation->options[OPTION_ID_TYPE], .say = say_line};
-	bool good = url != NULL && store_setup(&setup, &err);
+	struct config *config =
+		cli_store_config(invocation, true, &err); // whoever names the store, the file names its tables
+	char *url = config == NULL ? NULL : cli_config_store_url(config, &err);
+	bool good = url != NULL;
+	if (good) {
+		const struct config_section *tables = config_tables(config);
+		struct store_setup setup = {.url = url,
+			.id_type = invocation->options[OPTION_ID_TYPE],
+			.say = say_line,
+			.tables = {config_text(tables, "events"), config_text(tables, "aggregates"),
+				config_text(tables, "snapshots"), config_text(tables, "subscriptions")}};
+		good = store_setup(&setup, &err);
+	}
 	free(url);
+	config_destroy(config);
 	return good ? 0 : cli_fail(invocation, &err);
 }
 

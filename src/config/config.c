@@ -93,6 +93,35 @@ static const char *folder_of(struct arena *arena, const char *file)
 	return slash == file ? "/" : arena_copy(arena, (struct meow_bytes){file, (size_t)(slash - file)});
 }
 
+static size_t find_fixed(const char *path)
+{
+	size_t index = 0;
+	while (index < SETTINGS_FIXED_COUNT && strcmp(settings_fixed[index].name, path) != 0)
+		index++;
+	return index;
+}
+
+static bool is_tables(const struct loader *loader, const char *key)
+{
+	(void)loader;
+	return strcmp(key, "tables") == 0;
+}
+
+// A section with a fixed name, and the one in it.
+static void read_fixed(struct loader *loader, size_t index, const struct yaml_node *node)
+{
+	static const char *const inner[] = {"tables", NULL};
+	struct config_section *section = loader->config->fixed[index];
+	if (!loader_is_map(loader, section->path, node))
+		return;
+	section->place = node->key_place;
+	bool store = index == SETTINGS_STORE;
+	loader_fill_section(loader, section, node, store ? is_tables : NULL, store ? inner : NULL);
+	for (const struct yaml_node *child = node->first; store && child != NULL; child = child->next)
+		if (is_tables(loader, child->key))
+			read_fixed(loader, SETTINGS_TABLES, child);
+}
+
 static void read_root(struct loader *loader, const struct yaml_node *root)
 {
 	if (root->kind != YAML_MAP) {
@@ -104,17 +133,13 @@ static void read_root(struct loader *loader, const struct yaml_node *root)
 	static const struct setting none[] = {{0}};
 	static const char *const names[] = {"store", "relay", "http", "log", "routes", NULL};
 	for (const struct yaml_node *node = root->first; node != NULL; node = node->next) {
-		size_t index = 0;
-		while (index < SETTINGS_FIXED_COUNT && strcmp(settings_fixed[index].name, node->key) != 0)
-			index++;
+		size_t index = strchr(node->key, '.') ? SETTINGS_FIXED_COUNT : find_fixed(node->key);
 		if (strcmp(node->key, "routes") == 0)
 			loader_read_routes(loader, node);
 		else if (index == SETTINGS_FIXED_COUNT)
 			loader_unknown_key(loader, "", node, none, names);
-		else if (loader_is_map(loader, node->key, node)) {
-			loader->config->fixed[index]->place = node->key_place;
-			loader_fill_section(loader, loader->config->fixed[index], node, NULL, NULL);
-		}
+		else
+			read_fixed(loader, index, node);
 	}
 }
 
@@ -200,13 +225,12 @@ static void read_environment(struct loader *loader)
 
 static void read_override(struct loader *loader, const struct config_override *override)
 {
-	const char *dot = strchr(override->path, '.');
-	for (size_t s = 0; dot != NULL && s < SETTINGS_FIXED_COUNT; s++) {
+	for (size_t s = 0; s < SETTINGS_FIXED_COUNT; s++) {
 		struct config_section *section = loader->config->fixed[s];
 		size_t size = strlen(section->path);
 		if (strncmp(section->path, override->path, size) != 0 || override->path[size] != '.')
 			continue;
-		size_t index = settings_find(section->settings, dot + 1);
+		size_t index = settings_find(section->settings, override->path + size + 1);
 		if (index == section->count)
 			continue;
 		section_set_text(&loader->context, section, index, override->value, ORIGIN_FLAG, override->flag);
@@ -311,6 +335,11 @@ const char *config_file(const struct config *config)
 const struct config_section *config_store(const struct config *config)
 {
 	return config->fixed[SETTINGS_STORE];
+}
+
+const struct config_section *config_tables(const struct config *config)
+{
+	return config->fixed[SETTINGS_TABLES];
 }
 
 const struct config_section *config_http(const struct config *config)

@@ -87,11 +87,12 @@ MEOW_MUST_USE struct config *config_load(const struct config_request *request,
 	void (*report)(void *arg, const char *line), void *arg, struct meow_error *err);
 void config_destroy(struct config *config); // takes NULL
 
-const char *config_file(const struct config *config);                   // NULL if none was read
-const struct config_section *config_store(const struct config *config); // url
-const struct config_section *config_http(const struct config *config);  // listen
-const struct config_section *config_log(const struct config *config);   // level, format
-const struct config_section *config_relay(const struct config *config); // shutdown_timeout, backoff_...
+const char *config_file(const struct config *config);                    // NULL if none was read
+const struct config_section *config_store(const struct config *config);  // url
+const struct config_section *config_tables(const struct config *config); // events, aggregates, snapshots, subscriptions
+const struct config_section *config_http(const struct config *config);   // listen
+const struct config_section *config_log(const struct config *config);    // level, format
+const struct config_section *config_relay(const struct config *config);  // shutdown_timeout, backoff_...
 size_t config_route_count(const struct config *config);
 const struct config_route *config_route(const struct config *config, size_t index);
 

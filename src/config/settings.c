@@ -19,6 +19,16 @@ static const struct setting store_settings[] = {
 	{0},
 };
 
+static const struct setting tables_settings[] = {
+	{.name = "events", .type = SETTING_TEXT, .help = "The table of the events, `es_events` unless told otherwise."},
+	{.name = "aggregates", .type = SETTING_TEXT, .help = "That of the aggregates, `es_aggregates`."},
+	{.name = "snapshots", .type = SETTING_TEXT, .help = "That of their snapshots, `es_aggregate_snapshot`."},
+	{.name = "subscriptions",
+		.type = SETTING_TEXT,
+		.help = "That of Python meowmx's or postgresql-event-sourcing's own subscriptions, `es_event_subscriptions`."},
+	{0},
+};
+
 static const struct setting relay_settings[] = {
 	{.name = "backoff_initial",
 		.type = SETTING_DURATION,
@@ -67,6 +77,11 @@ static const struct setting log_settings[] = {
 
 const struct settings_section settings_fixed[SETTINGS_FIXED_COUNT] = {
 	[SETTINGS_STORE] = {"store", "Where the events are.", store_settings},
+	[SETTINGS_TABLES] = {"store.tables",
+		"What `meowmx setup` calls the tables, or what those that it adopts are called; without a schema. The store "
+		"keeps "
+		"the\nnames, and everything else learns them there: only set-up looks at these settings.",
+		tables_settings},
 	[SETTINGS_RELAY] = {"relay", "What all routes share.", relay_settings},
 	[SETTINGS_HTTP] = {"http", "The relay's HTTP server: GET only, without encryption.", http_settings},
 	[SETTINGS_LOG] = {"log", "The relay's log.", log_settings},
@@ -129,6 +144,6 @@ char *settings_variable(const char *section, const char *key)
 	if (asprintf(&name, "MEOWMX_%s_%s", section, key) < 0)
 		return NULL;
 	for (char *at = name; *at != '\0'; at++)
-		*at = (char)toupper((unsigned char)*at);
+		*at = *at == '.' ? '_' : (char)toupper((unsigned char)*at);
 	return name;
 }

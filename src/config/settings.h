@@ -4,10 +4,17 @@
 
 #include "config/config.h"
 
-enum settings_fixed_section { SETTINGS_STORE, SETTINGS_RELAY, SETTINGS_HTTP, SETTINGS_LOG, SETTINGS_FIXED_COUNT };
+enum settings_fixed_section {
+	SETTINGS_STORE,
+	SETTINGS_TABLES,
+	SETTINGS_RELAY,
+	SETTINGS_HTTP,
+	SETTINGS_LOG,
+	SETTINGS_FIXED_COUNT
+};
 
 struct settings_section {
-	const char *name;
+	const char *name; // its path: "store", or "store.tables", which stands behind the section it is in
 	const char *help;
 	const struct setting *settings; // ends with one without a name
 };
@@ -24,7 +31,7 @@ size_t settings_count(const struct setting *settings);
 // The index of a setting, or the table's length.
 size_t settings_find(const struct setting *settings, const char *name);
 
-// MEOWMX_<SECTION>_<KEY>, to be freed by the caller; NULL without memory.
+// MEOWMX_<SECTION>_<KEY>, with "_" for each dot, to be freed by the caller; NULL without memory.
 char *settings_variable(const char *section, const char *key);
 
 #endif

@@ -190,10 +190,11 @@ static bool has_values(const struct config_section *section)
 void config_show(const struct config *config, bool origin, struct buffer *out)
 {
 	for (size_t i = 0; i < SETTINGS_FIXED_COUNT; i++) {
-		if (!has_values(config->fixed[i]))
+		bool inner = i == SETTINGS_TABLES;
+		if (!has_values(config->fixed[i]) && !(i == SETTINGS_STORE && has_values(config->fixed[SETTINGS_TABLES])))
 			continue;
-		buffer_printf(out, "%s:\n", settings_fixed[i].name);
-		put_section(out, config->fixed[i], 1, origin);
+		buffer_printf(out, "%s:\n", inner ? "  tables" : settings_fixed[i].name);
+		put_section(out, config->fixed[i], inner ? 2 : 1, origin);
 	}
 	if (config->route_count > 0)
 		buffer_put_text(out, "routes:\n");

@@ -10,6 +10,11 @@
 struct store_setup {
 	const char *url;
 	const char *id_type; // NULL: the default, or what is there
+	// Names of PostgreSQL's tables, each without its schema; NULL: what set-up has recorded, else Python meowmx's.
+	// MEOW_CONFIG if others are recorded.
+	struct store_tables {
+		const char *events, *aggregates, *snapshots, *subscriptions;
+	} tables;
 	void (*say)(void *arg, const char *line);
 	void *arg;
 };

@@ -193,6 +193,11 @@ static void test_each_mistake_has_its_line_and_column(void **state)
 			"m.yaml:1:16: http.listen: \"9187\" is not ADDRESS:PORT, as in 127.0.0.1:9187 or [::1]:9187\n"},
 		{"http: {listen: '::1:9187'}\n",
 			"m.yaml:1:16: http.listen: \"::1:9187\" is not ADDRESS:PORT, as in 127.0.0.1:9187 or [::1]:9187\n"},
+		{"store: {tables: {event: x}}\n",
+			"m.yaml:1:18: unknown setting store.tables.event; did you mean \"events\"?\n"},
+		{"store: {tabels: {}}\n", "m.yaml:1:9: unknown setting store.tabels; did you mean \"tables\"?\n"},
+		{"store: {tables: x}\n", "m.yaml:1:17: store.tables must be a map: lines of \"key: value\"\n"},
+		{"store.tables: {events: x}\n", "m.yaml:1:1: unknown setting store.tables\n"},
 		{"store: {url: 'sqlite:a.db'}\n",
 			"m.yaml:1:14: store.url: SQLite stores are not available in this version; use "
 			"postgresql://USER@HOST:PORT/DATABASE\n"},
@@ -440,6 +445,24 @@ static struct buffer show(const struct config *config, bool origin)
 	return out;
 }
 
+static void test_names_of_tables_stand_in_the_store(void **state)
+{
+	(void)state;
+	setenv("MEOWMX_STORE_TABLES_SNAPSHOTS", "es_snap", 1);
+	struct config *config = load_good("store:\n  tables: {events: es_event, aggregates: es_aggregate}\n");
+	assert_string_equal(config_text(config_tables(config), "events"), "es_event");
+	assert_string_equal(config_text(config_tables(config), "snapshots"), "es_snap");
+	assert_null(config_text(config_tables(config), "subscriptions"));
+	struct buffer out = show(config, true);
+	static const char shown[] =
+		"store:\n  tables:\n    events: es_event  # m.yaml:2:20\n    aggregates: es_aggregate  # m.yaml:2:42\n"
+		"    snapshots: es_snap  # MEOWMX_STORE_TABLES_SNAPSHOTS\nrelay:\n";
+	assert_memory_equal(out.data, shown, strlen(shown));
+	buffer_finish(&out);
+	config_destroy(config);
+	unsetenv("MEOWMX_STORE_TABLES_SNAPSHOTS");
+}
+
 static void test_what_is_shown_says_where_it_comes_from(void **state)
 {
 	(void)state;
@@ -527,6 +550,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_values_have_their_types_and_defaults),
+		cmocka_unit_test(test_names_of_tables_stand_in_the_store),
 		cmocka_unit_test(test_an_empty_file_is_all_defaults),
 		cmocka_unit_test(test_each_mistake_has_its_line_and_column),
 		cmocka_unit_test(test_what_is_not_yaml_has_its_place),

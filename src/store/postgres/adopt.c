@@ -30,8 +30,8 @@ static bool lock_pythons(
 		adoption->event_id = pg_signed64(result, 0, 1);
 	}
 	PQclear(result);
-	return known || error_set(err, MEOW_MISSING,
-						"there is no subscription %s of Python meowmx: es_event_subscriptions has no such row", name);
+	return known || error_set(err, MEOW_MISSING, "there is no subscription %s of Python meowmx: %s has no such row",
+						name, store->names.renames[PG_NAME_SUBSCRIPTIONS].to);
 }
 
 static bool prove_settled(struct pg_store *store, int64_t *ret_settled, struct meow_error *err)

@@ -117,14 +117,9 @@ static void put_record(struct buffer *out, const struct store_bulk_line *line, i
 static bool run(
 	struct bulk *bulk, const char *sql, const struct pg_params *params, PGresult **ret_result, struct meow_error *err)
 {
-	PGresult *result =
-		PQexecParams(bulk->store->conn, sql, params->count, NULL, params->values, params->lengths, params->formats, 1);
-	ExecStatusType status = PQresultStatus(result);
-	if (status != PGRES_TUPLES_OK && status != PGRES_COMMAND_OK) {
-		pg_result_error(bulk->store->conn, result, bulk->store->url, err);
-		PQclear(result);
+	PGresult *result = pg_exec(bulk->store, sql, params, err);
+	if (!result)
 		return false;
-	}
 	if (ret_result)
 		*ret_result = result;
 	else

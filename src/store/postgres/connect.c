@@ -122,7 +122,11 @@ void pg_put_array(struct buffer *out, const char *const *items, size_t count)
 	buffer_put_char(out, '}');
 }
 
-bool pg_identity(PGconn *conn, const PGresult *result, struct session_info *ret_info, struct meow_error *err)
+// The columns of identity.sql from this one on are names, in the order of enum PG_NAME_*.
+#define IDENTITY_NAMES 12
+
+bool pg_identity(PGconn *conn, const PGresult *result, struct session_info *ret_info, struct pg_names *ret_names,
+	struct meow_error *err)
 {
 	if (PQntuples(result) != 1)
 		return error_set(err, MEOW_CONFIG, "the store is not set up: run `meowmx setup`");
@@ -140,9 +144,8 @@ bool pg_identity(PGconn *conn, const PGresult *result, struct session_info *ret_
 	if (!bytes_equal(encoding, MEOW_BYTES("UTF8")))
 		return error_set(err, MEOW_CONFIG, "the database's encoding is %s, and must be UTF8", encoding.data);
 	if (!*PQgetvalue(result, 0, 11))
-		return error_set(err, MEOW_CONFIG,
-			"the order of events needs "
-			"ALTER SEQUENCE es_events_id_seq CACHE 1 INCREMENT 1 NO CYCLE");
+		return error_set(err, MEOW_CONFIG, "the order of events needs ALTER SEQUENCE %s CACHE 1 INCREMENT 1 NO CYCLE",
+			PQgetvalue(result, 0, IDENTITY_NAMES + PG_NAME_SEQUENCE));
 	struct session_info info = {
 		.store.system_identifier = pg_number64(result, 0, 2),
 		.store.timeline = (uint32_t)pg_number64(result, 0, 3),
@@ -155,6 +158,9 @@ bool pg_identity(PGconn *conn, const PGresult *result, struct session_info *ret_
 	};
 	snprintf(info.store.store_id, sizeof(info.store.store_id), "%s", PQgetvalue(result, 0, 0));
 	*ret_info = info;
+	*ret_names = pg_names_default;
+	for (size_t i = 0; i < PG_NAMES; i++)
+		pg_names_set(ret_names, i, PQgetvalue(result, 0, IDENTITY_NAMES + (int)i));
 	return true;
 }
 
@@ -196,8 +202,9 @@ PGconn *pg_connect(const char *url, struct meow_error *err)
 static bool identify(struct pg_store *store, struct meow_error *err)
 {
 	PGresult *result = PQexecParams(store->conn, sql_identity, 0, NULL, NULL, NULL, NULL, 1);
-	bool ok = PQresultStatus(result) == PGRES_TUPLES_OK ? pg_identity(store->conn, result, &store->info, err)
-														: pg_result_error(store->conn, result, store->url, err);
+	bool ok = PQresultStatus(result) == PGRES_TUPLES_OK
+				  ? pg_identity(store->conn, result, &store->info, &store->names, err)
+				  : pg_result_error(store->conn, result, store->url, err);
 	PQclear(result);
 	return ok && (store->borrowed || store->info.pooled || pg_do(store, store_settings, err));
 }
@@ -246,6 +253,7 @@ static void close_store(struct meow_store *base)
 	struct pg_store *store = pg_store_of(base);
 	if (!store->borrowed)
 		PQfinish(store->conn);
+	buffer_finish(&store->text);
 	free(store->url);
 	free(store);
 }
@@ -380,7 +388,10 @@ static bool prepare(struct pg_store *store, enum pg_statement statement, struct 
 {
 	if (store->prepared & (UINT64_C(1) << statement))
 		return true;
-	PGresult *result = PQprepare(store->conn, statements[statement].name, statements[statement].sql, 0, NULL);
+	const char *sql = pg_names_apply(&store->names, statements[statement].sql, &store->text);
+	if (!sql)
+		return error_no_memory(err);
+	PGresult *result = PQprepare(store->conn, statements[statement].name, sql, 0, NULL);
 	bool ok = PQresultStatus(result) == PGRES_COMMAND_OK || pg_result_error(store->conn, result, store->url, err);
 	PQclear(result);
 	if (ok)
@@ -388,24 +399,39 @@ static bool prepare(struct pg_store *store, enum pg_statement statement, struct 
 	return ok;
 }
 
-PGresult *pg_run(
-	struct pg_store *store, enum pg_statement statement, const struct pg_params *params, struct meow_error *err)
+// Takes result; NULL and err if it is a failure.
+static PGresult *checked(struct pg_store *store, PGresult *result, struct meow_error *err)
 {
-	PGresult *result;
-	if (store->info.pooled || store->borrowed) {
-		result = PQexecParams(store->conn, statements[statement].sql, params->count, NULL, params->values,
-			params->lengths, params->formats, 1);
-	} else {
-		if (!prepare(store, statement, err))
-			return NULL;
-		result = PQexecPrepared(store->conn, statements[statement].name, params->count, params->values, params->lengths,
-			params->formats, 1);
-	}
-	if (PQresultStatus(result) == PGRES_TUPLES_OK)
+	ExecStatusType status = PQresultStatus(result);
+	if (status == PGRES_TUPLES_OK || status == PGRES_COMMAND_OK)
 		return result;
 	pg_result_error(store->conn, result, store->url, err);
 	PQclear(result);
 	return NULL;
+}
+
+PGresult *pg_exec(struct pg_store *store, const char *sql, const struct pg_params *params, struct meow_error *err)
+{
+	const char *text = pg_names_apply(&store->names, sql, &store->text);
+	if (!text) {
+		error_no_memory(err);
+		return NULL;
+	}
+	return checked(store,
+		PQexecParams(store->conn, text, params->count, NULL, params->values, params->lengths, params->formats, 1), err);
+}
+
+PGresult *pg_run(
+	struct pg_store *store, enum pg_statement statement, const struct pg_params *params, struct meow_error *err)
+{
+	if (store->info.pooled || store->borrowed)
+		return pg_exec(store, statements[statement].sql, params, err);
+	if (!prepare(store, statement, err))
+		return NULL;
+	return checked(store,
+		PQexecPrepared(store->conn, statements[statement].name, params->count, params->values, params->lengths,
+			params->formats, 1),
+		err);
 }
 
 bool pg_send_rows(
@@ -413,8 +439,11 @@ bool pg_send_rows(
 {
 	int sent;
 	if (store->info.pooled || store->borrowed) {
-		sent = PQsendQueryParams(store->conn, statements[statement].sql, params->count, NULL, params->values,
-			params->lengths, params->formats, 1);
+		const char *sql = pg_names_apply(&store->names, statements[statement].sql, &store->text);
+		if (!sql)
+			return error_no_memory(err);
+		sent = PQsendQueryParams(
+			store->conn, sql, params->count, NULL, params->values, params->lengths, params->formats, 1);
 	} else {
 		if (!prepare(store, statement, err))
 			return false;
@@ -454,11 +483,9 @@ void pg_roll_back(struct pg_store *store)
 PGresult *pg_query(
 	struct pg_store *store, const char *sql, int count, const char *const *values, struct meow_error *err)
 {
-	PGresult *result = PQexecParams(store->conn, sql, count, NULL, values, NULL, NULL, 1);
-	ExecStatusType status = PQresultStatus(result);
-	if (status == PGRES_TUPLES_OK || status == PGRES_COMMAND_OK)
-		return result;
-	pg_result_error(store->conn, result, store->url, err);
-	PQclear(result);
-	return NULL;
+	struct pg_params params = {.count = count};
+	assert(count <= PG_PARAMS_MOST);
+	for (int i = 0; i < count; i++)
+		params.values[i] = values[i];
+	return pg_exec(store, sql, &params, err);
 }

@@ -28,14 +28,15 @@ static bool ask_number(
 	struct pg_store *store, const char *sql, const int64_t *param, int64_t *ret_number, struct meow_error *err)
 {
 	struct pg_number number = pg_put64(param ? *param : 0);
-	const char *value = number.bytes;
-	int length = 8, format = 1;
-	PGresult *result = PQexecParams(store->conn, sql, param ? 1 : 0, NULL, &value, &length, &format, 1);
-	bool ok = PQresultStatus(result) == PGRES_TUPLES_OK || pg_result_error(store->conn, result, store->url, err);
-	if (ok)
-		*ret_number = pg_signed64(result, 0, 0);
+	struct pg_params params = {0};
+	if (param)
+		pg_param_int8(&params, &number);
+	PGresult *result = pg_exec(store, sql, &params, err);
+	if (!result)
+		return false;
+	*ret_number = pg_signed64(result, 0, 0);
 	PQclear(result);
-	return ok;
+	return true;
 }
 
 bool pg_look(struct pg_store *store, int64_t *ret_head, struct session_holder **ret_holders, size_t *ret_count,
@@ -44,12 +45,9 @@ bool pg_look(struct pg_store *store, int64_t *ret_head, struct session_holder **
 	int64_t head;
 	if (!ask_number(store, sql_head, NULL, &head, err))
 		return false;
-	PGresult *result = PQexecParams(store->conn, sql_holders, 0, NULL, NULL, NULL, NULL, 1);
-	if (PQresultStatus(result) != PGRES_TUPLES_OK) {
-		pg_result_error(store->conn, result, store->url, err);
-		PQclear(result);
+	PGresult *result = pg_query(store, sql_holders, 0, NULL, err);
+	if (!result)
 		return false;
-	}
 	size_t count = (size_t)PQntuples(result);
 	struct session_holder *holders = calloc(count + 1, sizeof(*holders));
 	if (!holders) {

@@ -3,6 +3,7 @@
 #define STORE_POSTGRES_PG_H
 
 #include "store/fingerprint.h"
+#include "store/postgres/pg_names.h"
 #include "store/session.h"
 #include "store/store_impl.h"
 
@@ -34,9 +35,10 @@ bool pg_result_error(PGconn *conn, const PGresult *result, const char *url, stru
 // A blocking connection, checked and set up as ours. NULL on failure.
 MEOW_MUST_USE PGconn *pg_connect(const char *url, struct meow_error *err);
 
-// Checks what identity.sql returned and fills *ret_info. MEOW_CONFIG: not set up, newer, not UTF8; MEOW_DENIED: standby.
-MEOW_MUST_USE bool pg_identity(
-	PGconn *conn, const PGresult *result, struct session_info *ret_info, struct meow_error *err);
+// Checks what identity.sql returned and fills *ret_info and *ret_names. MEOW_CONFIG: not set up, newer, not UTF8;
+// MEOW_DENIED: standby.
+MEOW_MUST_USE bool pg_identity(PGconn *conn, const PGresult *result, struct session_info *ret_info,
+	struct pg_names *ret_names, struct meow_error *err);
 
 // Settings of every connection of ours that is not pooled: one simple query.
 extern const char pg_session_settings[];
@@ -75,8 +77,10 @@ struct pg_store {
 	PGconn *conn;
 	char *url;
 	struct session_info info;
-	uint64_t prepared; // one bit a statement, by enum pg_statement
-	bool borrowed;     // the connection is the application's: no statement is prepared on it, nothing begun or ended
+	struct pg_names names;
+	struct buffer text; // the statement that was sent last, where names had to be put in
+	uint64_t prepared;  // one bit a statement, by enum pg_statement
+	bool borrowed;      // the connection is the application's: no statement is prepared on it, nothing begun or ended
 };
 static inline struct pg_store *pg_store_of(struct meow_store *store)
 {
@@ -158,7 +162,11 @@ MEOW_MUST_USE PGresult *pg_run(
 MEOW_MUST_USE bool pg_send_rows(
 	struct pg_store *store, enum pg_statement statement, const struct pg_params *params, struct meow_error *err);
 
-// Runs SQL without results (BEGIN and the like), or text parameters.
+// Runs one of the files as it stands under the store's names, with binary results. NULL and err on failure.
+MEOW_MUST_USE PGresult *pg_exec(
+	struct pg_store *store, const char *sql, const struct pg_params *params, struct meow_error *err);
+
+// Runs SQL without results (BEGIN and the like).
 MEOW_MUST_USE bool pg_do(struct pg_store *store, const char *sql, struct meow_error *err);
 
 // Ends the transaction. A commit whose answer never came is MEOW_UNKNOWN_OUTCOME.

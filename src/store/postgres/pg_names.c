@@ -1,5 +1,6 @@
 #include "store/postgres/pg_names.h"
 
+#include <stdio.h>
 #include <string.h>
 
 static bool in_word(char c)
@@ -47,4 +48,37 @@ void pg_render(struct buffer *out, const char *sql, const struct pg_rename *rena
 		}
 		c += length;
 	}
+}
+
+const struct pg_names pg_names_default = {
+	.renames = {
+		[PG_NAME_EVENTS] = {"es_events", "es_events"},
+		[PG_NAME_AGGREGATES] = {"es_aggregates", "es_aggregates"},
+		[PG_NAME_SNAPSHOTS] = {"es_aggregate_snapshot", "es_aggregate_snapshot"},
+		[PG_NAME_SUBSCRIPTIONS] = {"es_event_subscriptions", "es_event_subscriptions"},
+		[PG_NAME_SEQUENCE] = {"es_events_id_seq", "es_events_id_seq"},
+	}};
+
+void pg_names_set(struct pg_names *names, size_t which, const char *to)
+{
+	snprintf(names->renames[which].to, PG_NAME_SIZE, "%s", to);
+	names->other = names->other || strcmp(names->renames[which].from, to) != 0;
+}
+
+const char *pg_names_apply(const struct pg_names *names, const char *sql, struct buffer *scratch)
+{
+	if (!names->other)
+		return sql;
+	buffer_clear(scratch, SIZE_MAX);
+	pg_render(scratch, sql, names->renames, PG_NAMES);
+	return scratch->failed ? NULL : scratch->data;
+}
+
+// Letters, digits, and of ASCII's other characters those that mean nothing in SQL's literals or formats.
+bool pg_name_is_good(const char *name)
+{
+	for (const char *c = name; *c; c++)
+		if ((unsigned char)*c < 0x80 && !in_word(*c) && *c != ' ' && *c != '-')
+			return false;
+	return *name && strlen(name) < 64;
 }

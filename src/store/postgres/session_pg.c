@@ -38,6 +38,7 @@ static void free_session(struct pg_session *session)
 	loop_timer_destroy(session->timer);
 	PQfinish(session->conn);
 	pg_conninfo_finish(&session->conninfo);
+	buffer_finish(&session->text);
 	free(session->url);
 	free(session);
 }
@@ -259,13 +260,19 @@ static void pump(struct pg_session *session)
 bool session_send(struct pg_session *session, int statement, const struct pg_params *params, bool single)
 {
 	bool known = session->prepared & (UINT64_C(1) << statement);
+	const char *sql = NULL;
+	if ((session->info.pooled || !known) &&
+		!(sql = pg_names_apply(&session->names, statements[statement].sql, &session->text))) {
+		session_out_of_memory(session);
+		return true; // it fails with the session
+	}
 	if (!session->info.pooled && !known) {
 		session->prepared |= UINT64_C(1) << statement;
 		session->preparing = statement + 1;
-		return PQsendPrepare(session->conn, statements[statement].name, statements[statement].sql, 0, NULL) == 1;
+		return PQsendPrepare(session->conn, statements[statement].name, sql, 0, NULL) == 1;
 	}
-	int sent = session->info.pooled ? PQsendQueryParams(session->conn, statements[statement].sql, params->count, NULL,
-										  params->values, params->lengths, params->formats, 1)
+	int sent = session->info.pooled ? PQsendQueryParams(session->conn, sql, params->count, NULL, params->values,
+										  params->lengths, params->formats, 1)
 									: PQsendQueryPrepared(session->conn, statements[statement].name, params->count,
 										  params->values, params->lengths, params->formats, 1);
 	return sent == 1 && (!single || PQsetSingleRowMode(session->conn) == 1);

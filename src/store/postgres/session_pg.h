@@ -85,6 +85,8 @@ struct pg_session {
 	struct meow_error err;
 	uint64_t prepared;
 	struct session_info info;
+	struct pg_names names;
+	struct buffer text; // the statement that was sent last, where names had to be put in
 	loop_fn *notify;
 	void *notify_arg;
 };

@@ -136,7 +136,7 @@ static bool step_open(struct pg_session *session, struct request *request)
 {
 	if (request->step++ > 0)
 		return true;
-	if (!pg_identity(session->conn, request->result, &session->info, &request->err)) {
+	if (!pg_identity(session->conn, request->result, &session->info, &session->names, &request->err)) {
 		request->failed = true;
 		return true;
 	}

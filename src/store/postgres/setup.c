@@ -37,7 +37,11 @@ struct setup {
 	void *arg;
 	char waited_for[160]; // said last, without the age
 	int64_t said_us;
-	char schema[PG_NAME_SIZE / 2]; // quoted
+	const char *tables[PG_NAME_SEQUENCE]; // as they are called
+	char recorded[PG_NAME_SEQUENCE][64];  // the same, of a store that was there
+	struct pg_names names;                // the same, as SQL takes them
+	char schema[PG_NAME_SIZE / 2];        // quoted
+	char sequence[PG_NAME_SIZE];          // with its schema, quoted
 	char id_type[48];
 };
 
@@ -133,6 +137,19 @@ static bool run(struct setup *setup, const char *sql, struct meow_error *err)
 	return result != NULL;
 }
 
+// A statement of ours under the store's names; NULL and err when it failed.
+static PGresult *run_named(struct setup *setup, const char *sql, struct meow_error *err)
+{
+	struct buffer scratch;
+	buffer_init(&scratch);
+	const char *text = pg_names_apply(&setup->names, sql, &scratch);
+	PGresult *result = text ? run_watched(setup, text, err) : NULL;
+	if (!text)
+		error_no_memory(err);
+	buffer_finish(&scratch);
+	return result;
+}
+
 // One file in one transaction, again and again until it gets its locks.
 static bool apply(
 	struct setup *setup, const char *sql, const struct pg_rename *renames, size_t count, struct meow_error *err)
@@ -190,7 +207,9 @@ static bool apply_index(struct setup *setup, const char *name, const char *sql, 
 			say(setup, "index %s was left unfinished: building it anew", name);
 		else
 			say(setup, "building index %s", name);
-		if ((!there || run(setup, drop, &failure)) && run(setup, sql, &failure))
+		PGresult *built = !there || run(setup, drop, &failure) ? run_named(setup, sql, &failure) : NULL;
+		PQclear(built);
+		if (built)
 			return true;
 		if (strcmp(failure.code, DEADLOCK) != 0) {
 			if (err)
@@ -258,6 +277,78 @@ static bool choose_id_type(struct setup *setup, const char *wanted, const char *
 	return true;
 }
 
+// --- what the tables are called ---
+
+static bool check_names(struct setup *setup, struct meow_error *err)
+{
+	for (size_t i = 0; i < PG_NAME_SEQUENCE; i++) {
+		if (!pg_name_is_good(setup->tables[i]))
+			return error_set(err, MEOW_CONFIG,
+				"store.tables: \"%s\" cannot be the name of a table: give letters, digits and \"_\", at most 63, "
+				"without "
+				"a schema (that is the first of the search_path)",
+				setup->tables[i]);
+		for (size_t j = 0; j < i; j++)
+			if (strcmp(setup->tables[i], setup->tables[j]) == 0)
+				return error_set(err, MEOW_CONFIG, "store.tables: two tables called %s", setup->tables[i]);
+	}
+	return true;
+}
+
+// Those of a store that is there hold; else what is wanted, or Python meowmx's.
+static bool choose_names(struct setup *setup, const struct store_tables *wanted, struct meow_error *err)
+{
+	static const char *const what[] = {"events", "aggregates", "snapshots", "subscriptions"};
+	const char *const names[] = {wanted->events, wanted->aggregates, wanted->snapshots, wanted->subscriptions};
+	PGresult *result = PQexec(setup->conn, sql_setup_recorded);
+	bool there = PQresultStatus(result) == PGRES_TUPLES_OK && PQntuples(result) == 1, ok = true;
+	for (size_t i = 0; ok && i < PG_NAME_SEQUENCE; i++) {
+		setup->tables[i] = names[i] ? names[i] : pg_names_default.renames[i].from;
+		if (!there)
+			continue;
+		snprintf(setup->recorded[i], sizeof(setup->recorded[i]), "%s", PQgetvalue(result, 0, (int)i));
+		setup->tables[i] = setup->recorded[i];
+		if (names[i] && strcmp(names[i], setup->recorded[i]) != 0)
+			ok = error_set(err, MEOW_CONFIG,
+				"store.tables.%s is %s, and the store was set up with %s: what its tables are called cannot change",
+				what[i], names[i], setup->recorded[i]);
+	}
+	PQclear(result);
+	return ok && check_names(setup, err);
+}
+
+// Now that nobody else sets up.
+static bool still_so_named(struct setup *setup, const struct store_tables *wanted, struct meow_error *err)
+{
+	char before[PG_NAME_SEQUENCE][64];
+	for (size_t i = 0; i < PG_NAME_SEQUENCE; i++)
+		snprintf(before[i], sizeof(before[i]), "%s", setup->tables[i]);
+	if (!choose_names(setup, wanted, err))
+		return false;
+	for (size_t i = 0; i < PG_NAME_SEQUENCE; i++)
+		if (strcmp(before[i], setup->tables[i]) != 0)
+			return error_set(
+				err, MEOW_CONFIG, "another `meowmx setup` has just given the tables other names: run it again");
+	return true;
+}
+
+// The names as SQL takes them.
+static bool take_names(struct setup *setup, const struct store_tables *wanted, struct meow_error *err)
+{
+	if (!choose_names(setup, wanted, err))
+		return false;
+	PGresult *result = PQexecParams(setup->conn, sql_setup_names, PG_NAME_SEQUENCE, NULL, setup->tables, NULL, NULL, 0);
+	bool ok = PQresultStatus(result) == PGRES_TUPLES_OK || pg_result_error(setup->conn, result, setup->url, err);
+	struct pg_names names = pg_names_default;
+	for (int i = 0; ok && i < PG_NAME_SEQUENCE; i++)
+		pg_names_set(&names, (size_t)i, PQgetvalue(result, 0, i));
+	if (ok && !names.other && *PQgetvalue(result, 0, PG_NAME_SEQUENCE) == 't')
+		say(setup, "the tables of postgresql-event-sourcing are here, and left alone: store.tables adopts them");
+	PQclear(result);
+	setup->names = names;
+	return ok;
+}
+
 // --- the steps ---
 
 // The columns of setup_check.sql.
@@ -306,18 +397,17 @@ static void say_settings(struct setup *setup, const PGresult *check)
 	if (*PQgetvalue(check, 0, CHECK_COMMIT_OFF) == 't')
 		say(setup, "synchronous_commit is off: after a crash this store may forget events that were published");
 	if (!PQgetisnull(check, 0, CHECK_PYTHON_TRIGGER))
-		say(setup, "Python meowmx's trigger makes all commits wait for each other, which halves appends; when none of "
-				   "its workers listens any more: DROP TRIGGER channel_event_notify_trg ON es_events");
+		say(setup,
+			"the trigger of Python meowmx and postgresql-event-sourcing makes all commits wait for each other, which "
+			"halves appends; when nobody listens to it any more: DROP TRIGGER channel_event_notify_trg ON %s",
+			setup->names.renames[PG_NAME_EVENTS].to);
 }
 
 static bool check_server(struct setup *setup, const char *id_type, struct meow_error *err)
 {
-	PGresult *check = PQexec(setup->conn, sql_setup_check);
-	if (PQresultStatus(check) != PGRES_TUPLES_OK) {
-		pg_result_error(setup->conn, check, setup->url, err);
-		PQclear(check);
+	PGresult *check = run_named(setup, sql_setup_check, err);
+	if (!check)
 		return false;
-	}
 	const char *there = PQgetisnull(check, 0, CHECK_ID_TYPE) ? NULL : PQgetvalue(check, 0, CHECK_ID_TYPE);
 	bool ok = refuse(setup, check, err) && choose_id_type(setup, id_type, there, err);
 	if (ok) {
@@ -353,16 +443,21 @@ static bool lock(struct setup *setup, struct meow_error *err)
 
 static bool check_sequence(struct setup *setup, struct meow_error *err)
 {
-	PGresult *result = run_watched(setup, sql_setup_sequence, err);
+	PGresult *result = run_named(setup, sql_setup_sequence, err);
 	if (!result)
 		return false;
 	bool ok = true;
-	if (PQntuples(result) != 1 || *PQgetvalue(result, 0, 3) != 't')
-		ok = error_set(err, MEOW_CONFIG, "es_events.id does not take its values from the sequence es_events_id_seq");
+	if (PQntuples(result) != 1)
+		ok = error_set(err, MEOW_CONFIG, "%s.id does not take its values from a sequence of its own",
+			setup->names.renames[PG_NAME_EVENTS].to);
 	else if (strcmp(PQgetvalue(result, 0, 0), "1") != 0 || strcmp(PQgetvalue(result, 0, 1), "1") != 0 ||
 			 *PQgetvalue(result, 0, 2) == 't')
-		ok = error_set(
-			err, MEOW_CONFIG, "the order of events needs ALTER SEQUENCE es_events_id_seq CACHE 1 INCREMENT 1 NO CYCLE");
+		ok = error_set(err, MEOW_CONFIG, "the order of events needs ALTER SEQUENCE %s CACHE 1 INCREMENT 1 NO CYCLE",
+			PQgetvalue(result, 0, 4));
+	if (ok) {
+		snprintf(setup->sequence, sizeof(setup->sequence), "%s", PQgetvalue(result, 0, 3));
+		pg_names_set(&setup->names, PG_NAME_SEQUENCE, PQgetvalue(result, 0, 4));
+	}
 	PQclear(result);
 	return ok;
 }
@@ -370,7 +465,7 @@ static bool check_sequence(struct setup *setup, struct meow_error *err)
 // Tables that were there may look otherwise than those we make.
 static bool check_shape(struct setup *setup, struct meow_error *err)
 {
-	PGresult *result = run_watched(setup, sql_setup_shape, err);
+	PGresult *result = run_named(setup, sql_setup_shape, err);
 	if (!result)
 		return false;
 	bool ok = PQntuples(result) == 0;
@@ -386,10 +481,11 @@ static bool apply_tables(struct setup *setup, struct meow_error *err)
 {
 	static const char *const files[] = {schema_001_tables, schema_002_bookkeeping, schema_003_columns,
 		schema_004_snapshots, schema_005_snapshots_valid, schema_006_triggers};
-	struct pg_rename renames[1] = {{.from = "AGGREGATE_ID_TYPE"}};
+	struct pg_rename renames[1 + PG_NAMES] = {{.from = "AGGREGATE_ID_TYPE"}};
 	snprintf(renames[0].to, sizeof(renames[0].to), "%s", setup->id_type);
+	memcpy(renames + 1, setup->names.renames, sizeof(setup->names.renames));
 	for (size_t i = 0; i < sizeof(files) / sizeof(*files); i++) {
-		if (!apply(setup, files[i], renames, 1, err))
+		if (!apply(setup, files[i], renames, 1 + PG_NAMES, err))
 			return false;
 		if (i == 0 && (!check_shape(setup, err) || !check_sequence(setup, err)))
 			return false;
@@ -397,19 +493,30 @@ static bool apply_tables(struct setup *setup, struct meow_error *err)
 	return true;
 }
 
+static void qualify(char ret_name[PG_NAME_SIZE], const char *schema, const char *name)
+{
+	snprintf(ret_name, PG_NAME_SIZE, "%s.%.130s", schema, name);
+}
+
 // The functions that others call name everything with its schema.
 static bool apply_functions(struct setup *setup, struct meow_error *err)
 {
-	static const char *const names[] = {"AGGREGATE_ID_TYPE", "es_events", "es_aggregates", "es_events_id_seq",
-		"meowmx_meta", "meowmx_checkpoints", "meowmx_check_store", "meowmx_parse_events", "meowmx_appended",
-		"meowmx_append", "meowmx_load", "meowmx_holders", "meowmx_outwait", "meowmx_proven", "meowmx_read"};
-	struct pg_rename renames[sizeof(names) / sizeof(*names)];
-	size_t count = sizeof(names) / sizeof(*names);
-	for (size_t i = 0; i < count; i++) {
-		renames[i].from = names[i];
-		snprintf(renames[i].to, sizeof(renames[i].to), "%s.%s", setup->schema, names[i]);
-	}
+	static const char *const ours[] = {"meowmx_meta", "meowmx_checkpoints", "meowmx_check_store", "meowmx_parse_events",
+		"meowmx_appended", "meowmx_append", "meowmx_load", "meowmx_holders", "meowmx_outwait", "meowmx_proven",
+		"meowmx_read"};
+	struct pg_rename renames[1 + PG_NAMES + sizeof(ours) / sizeof(*ours)] = {{.from = "AGGREGATE_ID_TYPE"}};
 	snprintf(renames[0].to, sizeof(renames[0].to), "%s", setup->id_type);
+	size_t count = 1;
+	for (size_t i = 0; i < PG_NAME_SEQUENCE; i++) {
+		renames[count].from = setup->names.renames[i].from;
+		qualify(renames[count++].to, setup->schema, setup->names.renames[i].to);
+	}
+	renames[count].from = setup->names.renames[PG_NAME_SEQUENCE].from;
+	snprintf(renames[count++].to, PG_NAME_SIZE, "%s", setup->sequence);
+	for (size_t i = 0; i < sizeof(ours) / sizeof(*ours); i++) {
+		renames[count].from = ours[i];
+		qualify(renames[count++].to, setup->schema, ours[i]);
+	}
 	return apply(setup, schema_009_append, renames, count, err) && apply(setup, schema_010_read, renames, count, err);
 }
 
@@ -421,13 +528,14 @@ static bool apply_all(struct setup *setup, struct meow_error *err)
 
 static bool finish(struct setup *setup, struct meow_error *err)
 {
-	char sql[256];
-	snprintf(sql, sizeof(sql),
-		"INSERT INTO meowmx_meta AS m (schema_version, store_id) VALUES (%d, gen_random_uuid()) "
-		"ON CONFLICT (one) DO UPDATE SET schema_version = excluded.schema_version "
-		"WHERE m.schema_version < excluded.schema_version",
-		STORE_SCHEMA_VERSION);
-	return run(setup, sql, err);
+	char version[16];
+	snprintf(version, sizeof(version), "%d", STORE_SCHEMA_VERSION);
+	const char *values[1 + PG_NAME_SEQUENCE] = {version};
+	memcpy(values + 1, setup->tables, sizeof(setup->tables));
+	PGresult *result = PQexecParams(setup->conn, sql_setup_finish, 1 + PG_NAME_SEQUENCE, NULL, values, NULL, NULL, 0);
+	bool ok = PQresultStatus(result) == PGRES_COMMAND_OK || pg_result_error(setup->conn, result, setup->url, err);
+	PQclear(result);
+	return ok;
 }
 
 // A newer meowmx has been here: its tables are not for us to touch.
@@ -447,8 +555,9 @@ bool pg_setup(const struct store_setup *wanted, struct meow_error *err)
 {
 	struct setup setup = {.url = wanted->url, .say = wanted->say, .arg = wanted->arg};
 	setup.conn = pg_connect(setup.url, err);
-	bool ok = setup.conn && check_server(&setup, wanted->id_type, err) && lock(&setup, err) &&
-			  check_version(&setup, err) && apply_all(&setup, err) && finish(&setup, err);
+	bool ok = setup.conn && take_names(&setup, &wanted->tables, err) && check_server(&setup, wanted->id_type, err) &&
+			  lock(&setup, err) && check_version(&setup, err) && still_so_named(&setup, &wanted->tables, err) &&
+			  apply_all(&setup, err) && finish(&setup, err);
 	PQfinish(setup.observer);
 	PQfinish(setup.conn);
 	return ok;
