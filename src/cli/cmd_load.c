@@ -3,6 +3,9 @@
 
 #include "relay/envelope.h"
 
+#include <stdlib.h>
+#include <string.h>
+
 #define FLUSH_BYTES ((size_t)64 * 1024)
 
 static bool print_all(struct meow_cursor *cursor, struct meow_error *err)
@@ -35,6 +38,36 @@ static bool read_query(const struct invocation *invocation, struct meow_query *q
 		   command_number(invocation, OPTION_LIMIT, "limit", 1, INT64_MAX, 0, &query->limit);
 }
 
+// Splits a list at its commas, in place; the caller frees the array.
+static const char **split(char *list, size_t *ret_count)
+{
+	size_t count = 1;
+	for (const char *c = list; *c; c++)
+		count += *c == ',';
+	const char **items = calloc(count, sizeof(*items));
+	for (size_t i = 0; items != NULL && i < count; i++)
+		items[i] = strsep(&list, ",");
+	*ret_count = count;
+	return items;
+}
+
+static struct meow_cursor *start_load(
+	const struct invocation *invocation, struct meow_store *store, struct meow_query *query, struct meow_error *err)
+{
+	const char *wanted = invocation->options[OPTION_EVENT_TYPE];
+	char *list = wanted == NULL ? NULL : strdup(wanted);
+	const char **types = list == NULL ? NULL : split(list, &query->event_type_count);
+	struct meow_cursor *cursor = NULL;
+	query->event_types = types;
+	if (wanted != NULL && types == NULL)
+		error_no_memory(err);
+	else
+		cursor = meow_load(store, query, err);
+	free(types);
+	free(list);
+	return cursor;
+}
+
 int run_load(const struct invocation *invocation)
 {
 	struct meow_query query;
@@ -45,7 +78,7 @@ int run_load(const struct invocation *invocation)
 	if (store == NULL)
 		return status;
 	struct meow_error err;
-	struct meow_cursor *cursor = meow_load(store, &query, &err);
+	struct meow_cursor *cursor = start_load(invocation, store, &query, &err);
 	if (cursor == NULL || !print_all(cursor, &err)) {
 		status = cli_fail(invocation, &err);
 	} else {

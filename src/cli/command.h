@@ -17,6 +17,7 @@ enum option_id {
 	OPTION_TO,
 	OPTION_LIMIT,
 	OPTION_REVERSE,
+	OPTION_EVENT_TYPE,
 	OPTION_JSON,
 	OPTION_ORIGIN,
 	OPTION_LOG_LEVEL,
@@ -87,6 +88,8 @@ void help_man(struct buffer *out);
 // The commands.
 int run_setup(const struct invocation *invocation);
 int run_append(const struct invocation *invocation);
+int run_aggregates(const struct invocation *invocation);
+int run_delete(const struct invocation *invocation);
 int run_load(const struct invocation *invocation);
 int run_tail(const struct invocation *invocation);
 int run_relay(const struct invocation *invocation);

@@ -43,6 +43,19 @@ static const struct command_option load_options[] = {
 	{OPTION_TO, "to", 0, "N", "the last version (with ID) or position, inclusive"},
 	{OPTION_LIMIT, "limit", 0, "N", "at most so many events"},
 	{OPTION_REVERSE, "reverse", 0, NULL, "newest first"},
+	{OPTION_EVENT_TYPE, "event-type", 0, "TYPE[,TYPE ...]", "only events of these types"},
+	{0},
+};
+
+static const struct command_option aggregates_options[] = {
+	{OPTION_LIMIT, "limit", 0, "N", "at most so many aggregates"},
+	{0},
+};
+
+static const struct command_option delete_options[] = {
+	{OPTION_FROM, "from", 0, "VERSION", "only the events from this version on; without it the aggregate goes"},
+	{OPTION_YES, "yes", 'y', NULL, "do it without asking"},
+	{OPTION_DRY_RUN, "dry-run", 'n', NULL, "say what would be done, and do nothing"},
 	{0},
 };
 
@@ -198,7 +211,7 @@ const struct command commands[] = {
 		.most_words = ANY_WORDS,
 		.run = run_append},
 	{.name = "load",
-		.usages = USAGES("[TYPE [ID]] [--from N] [--to N] [--limit N] [--reverse]"),
+		.usages = USAGES("[TYPE [ID]] [--from N] [--to N] [--limit N] [--reverse] [--event-type TYPE,...]"),
 		.summary = "print the events of an aggregate, a category, or all, as JSON lines",
 		.store = true,
 		.details = "An aggregate that does not exist has no events, which is no error. A category, or all, ends at the "
@@ -207,6 +220,23 @@ const struct command commands[] = {
 		.options = load_options,
 		.most_words = 2,
 		.run = run_load},
+	{.name = "aggregates",
+		.usages = USAGES("[TYPE] [--limit N]"),
+		.summary = "list the aggregates of a category, or all, with their versions, as JSON lines",
+		.store = true,
+		.details = "In the order of their ids. An aggregate without an event is at version -1.",
+		.options = aggregates_options,
+		.most_words = 1,
+		.run = run_aggregates},
+	{.name = "delete",
+		.usages = USAGES("TYPE ID [--from VERSION] [--yes] [--dry-run]"),
+		.summary = "delete an aggregate with its events and snapshots, or its last events",
+		.store = true,
+		.details = "Versions that were deleted are used again, under new positions. What a sink has got stays there.",
+		.options = delete_options,
+		.least_words = 2,
+		.most_words = 2,
+		.run = run_delete},
 	{.name = "tail",
 		.usages = USAGES("[TYPE ...] [--from POSITION|start|now]"),
 		.summary = "follow the events of some categories, or all, as JSON lines, until Ctrl-C",

@@ -32,8 +32,8 @@ static uint64_t append(const char *url, const char *how, double seconds)
 	char id[64];
 	snprintf(id, sizeof(id), "%s-%.0f", how, bare_seconds() * 1e6);
 	for (size_t i = 0; i < count; i++)
-		events[i] = (struct meow_new_event){
-			.type = {"added", 5}, .data = {DATA, sizeof(DATA) - 1}, .time_us = MEOW_NO_TIME};
+		events[i] =
+			(struct meow_new_event){.type = {"added", 5}, .data = {DATA, sizeof(DATA) - 1}, .time_us = MEOW_NO_TIME};
 	struct meow_append call = {
 		.aggregate_type = "bench", .aggregate_id = id, .expected = -1, .events = events, .count = count};
 	uint64_t total = 0;
@@ -109,7 +109,8 @@ static uint64_t load_category(const char *url)
 	return total;
 }
 
-static bool do_nothing(void *arg, struct meow_store *transaction, const struct meow_event *event, struct meow_error *err)
+static bool do_nothing(
+	void *arg, struct meow_store *transaction, const struct meow_event *event, struct meow_error *err)
 {
 	(void)transaction;
 	(void)event;

@@ -399,6 +399,13 @@ class Load(Case):
         event = self.good("load", "--limit", "1").lines()[0]
         self.assertEqual(list(event), ["position", "aggregate_type", "aggregate_id", "version", "type", "time", "data"])
 
+    def test_only_some_event_types(self):
+        self.good("append", "order", "0", "Paid", "6", "支払い", "7", "Shipped", "8")
+        self.assertEqual(self.data("--event-type", "Paid,支払い"), [6, 7])
+        self.assertEqual(self.data("order", "0", "--event-type", "Shipped"), [8])
+        self.assertEqual(self.data("order", "--reverse", "--event-type", "T,Paid", "--limit", "2"), [6, 4])
+        self.assertEqual(self.data("order", "--event-type", "None"), [])
+
     def test_output_that_cannot_be_written(self):
         store = {"MEOWMX_STORE_URL": Database.url}
         with open("/dev/full", "wb") as full:
@@ -650,6 +657,53 @@ class Subscriptions(Case):
             self.assertEqual(process.returncode, 0)
             self.assertIn(b"[y/N]", err)
             self.assertEqual(self.row() == "1|f|t", moved)
+
+
+class Aggregates(Case):
+    def setUp(self):
+        super().setUp()
+        for name in ("b", "a", "c", "注文"):
+            self.good("append", "order", name, "Placed", "1", "Paid", "2", "Shipped", "3")
+        self.good("append", "invoice", "i", "Sent", "1")
+
+    def listed(self, *arguments):
+        return [(one["aggregate_type"], one["aggregate_id"], one["version"])
+                for one in self.good("aggregates", *arguments).lines()]
+
+    def test_they_are_listed_by_id(self):
+        self.assertEqual(self.listed(), [("order", "a", 2), ("order", "b", 2), ("order", "c", 2), ("invoice", "i", 0),
+                                         ("order", "注文", 2)])
+        self.assertEqual(self.listed("invoice"), [("invoice", "i", 0)])
+        self.assertEqual(self.listed("order", "--limit", "2"), [("order", "a", 2), ("order", "b", 2)])
+        self.assertEqual(self.listed("nothing"), [])
+
+    def test_more_than_a_page(self):
+        psql(Database.url, "INSERT INTO es_aggregates SELECT 'x' || lpad(n::text, 5, '0'), -1, 'many' "
+                           "FROM generate_series(1, 2500) n")
+        self.assertEqual([one[1] for one in self.listed("many")], ["x%05d" % n for n in range(1, 2501)])
+
+    def test_an_aggregate_is_deleted(self):
+        done = self.good("delete", "order", "a", "--yes")
+        self.assertEqual(done.lines(), [{"deleted": 3}])
+        self.assertNotIn(("order", "a", 2), self.listed())
+        self.assertEqual(self.good("load", "order", "a").lines(), [])
+        self.good("append", "order", "a", "--expect", "new", "Placed", "4")
+
+    def test_its_last_events_are_deleted_and_their_versions_used_again(self):
+        self.assertEqual(self.good("delete", "order", "b", "--from", "1", "--yes").lines(), [{"deleted": 2}])
+        done = self.good("append", "order", "b", "--expect", "0", "Cancelled", "4").lines()[0]
+        self.assertEqual(done["version"], 1)
+        self.assertEqual([line["data"] for line in self.good("load", "order", "b").lines()], [1, 4])
+
+    def test_nothing_is_deleted_without_a_yes(self):
+        done = meowmx("delete", "order", "a")
+        self.assertEqual(done.status, 64)
+        self.assertIn("give --yes", done.text)
+        self.assertIn("nothing was done", self.good("delete", "order", "a", "--dry-run").text)
+        self.assertIn("nothing to delete", self.good("delete", "order", "z", "--yes").text)
+        self.assertIn("ends at version 2", self.good("delete", "order", "a", "--from", "3", "--yes").text)
+        self.refused(65, "known as type order", "delete", "invoice", "a", "--yes")
+        self.assertEqual(self.events(), 13)
 
 
 class Configuration(Case):
