@@ -166,6 +166,7 @@ MEOW_API MEOW_MUST_USE struct meow_cursor *meow_load(
 	struct meow_store *store, const struct meow_query *query, struct meow_error *err);
 
 // Fills *ret_event and sets *ret_found, or clears it behind the last event. The event is valid until the next call.
+// MEOW_CONFLICT: the history of the aggregate was cut, below what was shown already, while it was loaded.
 MEOW_API MEOW_MUST_USE bool meow_cursor_next(
 	struct meow_cursor *cursor, struct meow_event *ret_event, bool *ret_found, struct meow_error *err);
 

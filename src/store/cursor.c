@@ -10,6 +10,7 @@
 
 #define PAGE_BYTES ((size_t)1024 * 1024)
 #define PAGE_ROWS_FIRST 100
+#define OVERLAP_BYTES 16384 // what an event takes in a batch beside its data, generously
 #define PAGE_ROWS_MOST 2000
 
 struct meow_cursor {
@@ -25,31 +26,62 @@ struct meow_cursor {
 	char held_back_by[STORE_HELD_SIZE];
 };
 
+// Where the history of an aggregate is cut and written anew between two pages, versions would go on as if nothing had
+// been. So each page of an aggregate begins once more with the last event of the page before: while that one stands, all
+// before it stand, too.
+static const struct meow_event *overlap(const struct meow_cursor *cursor)
+{
+	return cursor->query.aggregate_id && cursor->page ? &cursor->page->events[cursor->page->count - 1] : NULL;
+}
+
+static struct store_page next_page(const struct meow_cursor *cursor)
+{
+	const struct meow_event *again = overlap(cursor);
+	int64_t next = again ? again->version : cursor->next;
+	return (struct store_page){
+		.from = cursor->query.reverse ? cursor->query.from : next,
+		.to = cursor->query.reverse ? next : cursor->query.to,
+		.rows = (cursor->page_rows < cursor->left ? cursor->page_rows : cursor->left) + (again ? 1 : 0),
+		.bytes = PAGE_BYTES + (again ? again->data.size + again->metadata.size + OVERLAP_BYTES : 0),
+		.reverse = cursor->query.reverse,
+	};
+}
+
+static bool check_overlap(const struct meow_cursor *cursor, const struct batch *page, struct meow_error *err)
+{
+	const struct meow_event *again = overlap(cursor);
+	return !again || (page->count > 0 && page->events[0].position == again->position) ||
+		   error_set(err, MEOW_CONFLICT, "the history of %s %s was cut while it was loaded: load again",
+			   cursor->query.aggregate_type, cursor->query.aggregate_id);
+}
+
+static void take_page(struct meow_cursor *cursor, struct batch *page, int64_t wanted, bool cut)
+{
+	int64_t overlapping = overlap(cursor) ? 1 : 0, fresh = (int64_t)page->count - overlapping;
+	wanted -= overlapping;
+	batch_destroy(cursor->page);
+	cursor->page = page;
+	cursor->row = (size_t)overlapping;
+	cursor->last_page = !cut && (fresh < wanted || wanted == cursor->left);
+	if (cut)
+		cursor->page_rows = fresh;
+	else if (page->bytes < PAGE_BYTES / 2 && cursor->page_rows < PAGE_ROWS_MOST)
+		cursor->page_rows *= 2;
+}
+
 static bool load_page(struct meow_cursor *cursor, struct meow_error *err)
 {
-	bool reverse = cursor->query.reverse, cut = false;
-	struct store_page wanted = {
-		.from = reverse ? cursor->query.from : cursor->next,
-		.to = reverse ? cursor->next : cursor->query.to,
-		.rows = cursor->page_rows < cursor->left ? cursor->page_rows : cursor->left,
-		.bytes = PAGE_BYTES,
-		.reverse = reverse,
-	};
+	bool cut = false;
+	struct store_page wanted = next_page(cursor);
 	struct batch *page = batch_create();
 	if (!page)
 		return error_no_memory(err);
-	if (!cursor->store->impl->load_page(cursor->store, &cursor->query, &wanted, page, &cut, err)) {
+	if (!cursor->store->impl->load_page(cursor->store, &cursor->query, &wanted, page, &cut, err) ||
+		!check_overlap(cursor, page, err)) {
 		batch_destroy(page);
 		return false;
 	}
-	batch_destroy(cursor->page);
-	cursor->page = page;
-	cursor->row = 0;
-	cursor->last_page = !cut && ((int64_t)page->count < wanted.rows || wanted.rows == cursor->left);
-	if (cut)
-		cursor->page_rows = (int64_t)page->count;
-	else if (page->bytes < PAGE_BYTES / 2 && cursor->page_rows < PAGE_ROWS_MOST)
-		cursor->page_rows *= 2;
+	take_page(cursor, page, wanted.rows, cut);
 	return true;
 }
 

@@ -288,7 +288,7 @@ static void any_version_is_the_same_with_snapshots_and_without(void **state)
 	while (events < 260) { // more than a page
 		int64_t count = 1 + rand_r(&seed) % 12;
 		f->type.snapshot_every = 1 + (uint32_t)rand_r(&seed) % 30;
-		f->type.keep_snapshots = rand_r(&seed) % 20 ? 0 : 3;
+		f->type.keep_snapshots = events > 60 || rand_r(&seed) % 5 ? 0 : 3;
 		(void)add_saved(aggregate, rand_r(&seed) % 1000, count);
 		events += count;
 	}

@@ -186,6 +186,50 @@ static void pages_join_without_a_seam(void **state)
 	meow_store_close(store);
 }
 
+// What was cut and written anew has the same versions: to go on would join the old history to the new one.
+static void a_history_that_is_cut_below_what_was_shown_ends_its_load(void **state)
+{
+	(void)state;
+	struct meow_store *store = store_open_or_fail(database_create_store("TEXT"));
+	for (int i = 0; i < 6; i++) {
+		const bool reverse = i % 2 == 1;
+		const int cut = i < 2 ? 10 : i < 4 ? 170 : 290; // below both first pages; below that of the reverse load; above
+		struct meow_query query = {.aggregate_type = "order",
+			.aggregate_id = new_uuid(),
+			.from = INT64_MIN,
+			.to = INT64_MAX,
+			.reverse = reverse};
+		struct meow_event event;
+		struct meow_error err;
+		bool found = true;
+		int count = 0;
+		for (int version = 0; version < 300; version++)
+			append_or_fail(store, "order", query.aggregate_id, version - 1, "1");
+		struct meow_cursor *cursor = open_cursor(store, &query);
+		for (; count < 50; count++)
+			assert_true(next(cursor, &event));
+		assert_ok(meow_delete(store, "order", query.aggregate_id, cut, NULL, &err), err);
+		for (int version = cut; version < 300; version++)
+			append_or_fail(store, "order", query.aggregate_id, version - 1, "2");
+		bool stands = reverse ? cut > 200 : cut > 99;
+		char last = '\0';
+		while (found && meow_cursor_next(cursor, &event, &found, &err)) {
+			count += found;
+			last = found ? *event.data.data : last;
+		}
+		assert_int_equal(count, stands ? 300 : 100);
+		assert_int_equal(found, !stands);
+		if (!stands) {
+			assert_int_equal(err.kind, MEOW_CONFLICT);
+			assert_says(err, "was cut while it was loaded");
+		} else if (!reverse) {
+			assert_int_equal(last, '2');
+		}
+		meow_cursor_close(cursor);
+	}
+	meow_store_close(store);
+}
+
 #if defined(__SANITIZE_ADDRESS__)
 #define SANITIZED 1
 #elif defined(__has_feature)
@@ -397,6 +441,7 @@ int main(void)
 		cmocka_unit_test(everything_and_a_category_by_positions),
 		cmocka_unit_test(a_category_has_the_rows_without_a_type_in_order),
 		cmocka_unit_test(pages_join_without_a_seam),
+		cmocka_unit_test(a_history_that_is_cut_below_what_was_shown_ends_its_load),
 		cmocka_unit_test(large_events_take_bounded_memory),
 		cmocka_unit_test(a_roll_back_leaves_a_gap_that_is_stepped_over),
 		cmocka_unit_test(a_load_ends_below_a_writer_that_stays_open),
