@@ -110,12 +110,10 @@ static bool copy_query(struct meow_cursor *cursor, const struct meow_query *quer
 	else
 		free(event_types);
 	cursor->query.event_type_count = types;
-	size_t place = types;
-	cursor->query.aggregate_type = keep(cursor, place, query->aggregate_type);
-	place += query->aggregate_type != NULL;
-	cursor->query.aggregate_id = keep(cursor, place, query->aggregate_id);
-	return (!query->aggregate_type || cursor->query.aggregate_type) &&
-		   (!query->aggregate_id || cursor->query.aggregate_id);
+	if (query->aggregate_type && !(cursor->query.aggregate_type = keep(cursor, types, query->aggregate_type)))
+		return false; // the list of texts ends here
+	size_t place = types + (query->aggregate_type ? 1 : 0);
+	return !query->aggregate_id || (cursor->query.aggregate_id = keep(cursor, place, query->aggregate_id));
 }
 
 static bool begin(struct meow_cursor *cursor, struct meow_error *err)

@@ -1,0 +1,321 @@
+// Every allocation of the library fails once, one after the other, on the way through its whole interface. The linker
+// leads the calls of our own objects to the functions below (--wrap); those inside other libraries are their own affair.
+// Nothing may crash or leak (the sanitizers look on), the error must say what it was, and the same call must then work.
+#include "counter.h"
+#include "database.h"
+
+#include <string.h>
+
+static _Atomic long countdown; // the allocation at which it reaches 0 fails
+static _Atomic bool fired;
+
+void *__wrap_malloc(size_t size);
+void *__wrap_calloc(size_t count, size_t size);
+void *__wrap_realloc(void *memory, size_t size);
+char *__wrap_strdup(const char *text);
+void *__real_malloc(size_t size);
+void *__real_calloc(size_t count, size_t size);
+void *__real_realloc(void *memory, size_t size);
+char *__real_strdup(const char *text);
+
+static bool is_refused(void)
+{
+	if (countdown <= 0 || --countdown > 0)
+		return false;
+	fired = true;
+	return true;
+}
+
+void *__wrap_malloc(size_t size)
+{
+	return is_refused() ? NULL : __real_malloc(size);
+}
+
+void *__wrap_calloc(size_t count, size_t size)
+{
+	return is_refused() ? NULL : __real_calloc(count, size);
+}
+
+void *__wrap_realloc(void *memory, size_t size)
+{
+	return is_refused() ? NULL : __real_realloc(memory, size);
+}
+
+char *__wrap_strdup(const char *text)
+{
+	return is_refused() ? NULL : __real_strdup(text);
+}
+
+static bool on_postgres;
+
+struct world {
+	const char *url;
+	struct meow_store *store;
+	struct counter_context context;
+	struct meow_aggregate_type type;
+	int64_t handled;
+	bool told; // what did not fail the call was told beside it
+};
+
+// Each is one call, or a few; false with *err for the first that fails, and it can be repeated from the start.
+typedef bool step_fn(struct world *w, struct meow_error *err);
+
+static bool open_store(struct world *w, struct meow_error *err)
+{
+	meow_store_close(w->store);
+	w->store = meow_store_open(w->url, err);
+	return w->store != NULL;
+}
+
+static bool append_one(struct world *w, struct meow_error *err)
+{
+	struct meow_new_event event = {.type = MEOW_BYTES("added"), .data = MEOW_BYTES("1"), .time_us = MEOW_NO_TIME};
+	struct meow_append append = {
+		.aggregate_type = "counter", .aggregate_id = "c1", .expected = MEOW_EXPECT_ANY, .events = &event, .count = 1};
+	return meow_append(w->store, &append, NULL, NULL, err);
+}
+
+static bool append_many(struct world *w, struct meow_error *err)
+{
+	struct meow_new_event events[20];
+	int64_t positions[20];
+	for (size_t i = 0; i < 20; i++)
+		events[i] = (struct meow_new_event){.type = MEOW_BYTES("added"),
+			.data = MEOW_BYTES("2"),
+			.metadata = i % 2 ? MEOW_BYTES("{}") : (struct meow_bytes){NULL, 0},
+			.time_us = MEOW_NO_TIME};
+	struct meow_append append = {.aggregate_type = "counter",
+		.aggregate_id = "c1",
+		.expected = MEOW_EXPECT_ANY,
+		.events = events,
+		.count = 20,
+		.ret_positions = positions};
+	return meow_append(w->store, &append, NULL, NULL, err);
+}
+
+static bool walk(struct world *w, const struct meow_query *query, struct meow_error *err)
+{
+	struct meow_cursor *cursor = meow_load(w->store, query, err);
+	struct meow_event event;
+	bool found = true, ok = cursor != NULL;
+	while (ok && found)
+		ok = meow_cursor_next(cursor, &event, &found, err);
+	meow_cursor_close(cursor);
+	return ok;
+}
+
+static bool load_events(struct world *w, struct meow_error *err)
+{
+	static const char *const types[] = {"added", "removed"};
+	const struct meow_query queries[] = {
+		{.aggregate_type = "counter", .aggregate_id = "c1", .from = 0, .to = INT64_MAX},
+		{.aggregate_type = "counter",
+			.from = INT64_MIN,
+			.to = INT64_MAX,
+			.event_types = types,
+			.event_type_count = 2,
+			.reverse = true},
+		{.from = INT64_MIN, .to = INT64_MAX},
+	};
+	for (size_t i = 0; i < 3; i++)
+		if (!walk(w, &queries[i], err))
+			return false;
+	return true;
+}
+
+static bool look_at_aggregates(struct world *w, struct meow_error *err)
+{
+	int64_t version;
+	struct meow_aggregate_page page;
+	if (!meow_version(w->store, "counter", "c1", &version, err) ||
+		!meow_list_aggregates(w->store, "counter", NULL, 10, &page, err))
+		return false;
+	meow_aggregate_page_free(&page);
+	return true;
+}
+
+static bool use_buffer(struct world *w, struct meow_error *err)
+{
+	struct counter counter = {.context = &w->context};
+	struct meow_buffer *buffer = meow_buffer_create("counter", "c1", -1, counter_apply, &counter, err);
+	struct meow_new_event event = {.type = MEOW_BYTES("added"), .data = MEOW_BYTES("1"), .time_us = MEOW_NO_TIME};
+	bool ok = buffer != NULL;
+	for (int64_t i = 0; ok && i < 10; i++) {
+		ok = meow_buffer_emit(buffer, &event, err);
+		assert_int_equal(counter.sum, i + ok); // an event that is not kept was not applied
+		assert_int_equal(meow_buffer_version(buffer), i - !ok);
+	}
+	meow_buffer_destroy(buffer);
+	return ok;
+}
+
+static bool emit_some(struct meow_aggregate *aggregate, struct meow_error *err)
+{
+	for (int i = 0; i < 5; i++)
+		if (!counter_add(aggregate, i, err))
+			return false;
+	return true;
+}
+
+static void look_at_snapshot(struct world *w, const struct meow_saved *saved)
+{
+	if (saved->snapshot && saved->snapshot_error.kind == MEOW_ERROR_NONE)
+		return;
+	assert_int_equal(saved->snapshot_error.kind, MEOW_UNAVAILABLE);
+	assert_says(saved->snapshot_error, "out of memory");
+	w->told = true;
+}
+
+static bool save_aggregate(struct world *w, struct meow_error *err)
+{
+	struct meow_saved saved;
+	struct meow_aggregate *aggregate = meow_aggregate_load(w->store, &w->type, "c1", INT64_MAX, err);
+	bool ok = aggregate && emit_some(aggregate, err) && meow_aggregate_save(aggregate, &saved, err);
+	meow_aggregate_destroy(aggregate);
+	if (ok)
+		look_at_snapshot(w, &saved);
+	return ok;
+}
+
+static bool decide(void *arg, struct meow_aggregate *aggregate, struct meow_error *err)
+{
+	(void)arg;
+	return emit_some(aggregate, err);
+}
+
+static bool execute(struct world *w, struct meow_error *err)
+{
+	struct meow_saved saved;
+	if (!meow_execute(w->store, &w->type, "c1", 3, decide, NULL, &saved, err))
+		return false;
+	look_at_snapshot(w, &saved);
+	return true;
+}
+
+static bool load_snapshot(struct world *w, struct meow_error *err)
+{
+	struct meow_snapshot *snapshot;
+	if (!meow_snapshot_load(w->store, "counter", "c1", INT64_MAX, &snapshot, err))
+		return false;
+	bool ok = meow_snapshot_save(w->store, "counter", "c1", snapshot, err) &&
+			  meow_snapshot_prune(w->store, "counter", "c1", 1, NULL, err);
+	meow_snapshot_free(snapshot);
+	return ok;
+}
+
+static bool within_a_transaction(struct world *w, struct meow_error *err)
+{
+	if (!on_postgres)
+		return true;
+	struct world inside = *w;
+	sql_run(meow_store_postgres(w->store), "BEGIN");
+	inside.store = meow_store_on_postgres(meow_store_postgres(w->store), err);
+	bool ok = inside.store && execute(&inside, err);
+	meow_store_close(inside.store);
+	sql_run(meow_store_postgres(w->store), ok ? "COMMIT" : "ROLLBACK");
+	w->context = inside.context;
+	w->told = inside.told;
+	return ok;
+}
+
+static bool handle(void *arg, struct meow_store *transaction, const struct meow_event *event, struct meow_error *err)
+{
+	struct world *w = arg;
+	(void)transaction, (void)err;
+	w->handled = event->position;
+	return true;
+}
+
+// It survives a lack of memory by itself, but for that of its first steps.
+static bool subscribe(struct world *w, struct meow_error *err)
+{
+	static unsigned count;
+	char name[16];
+	snprintf(name, sizeof(name), "all-%u", ++count); // each begins at the first event
+	struct meow_subscription_settings settings = {.name = name,
+		.until_caught_up = true,
+		.backoff_least_ms = 1,
+		.backoff_most_ms = 1,
+		.handler = handle,
+		.arg = w};
+	struct meow_subscription *subscription = meow_subscription_create(w->url, &settings, err);
+	bool ok = subscription && meow_subscription_run(subscription, err);
+	meow_subscription_destroy(subscription);
+	assert_true(!ok || w->handled > 0);
+	w->told |= ok && fired;
+	return ok;
+}
+
+static bool delete_aggregate(struct world *w, struct meow_error *err)
+{
+	return meow_delete(w->store, "counter", "c1", 0, NULL, err);
+}
+
+static const struct {
+	const char *name;
+	step_fn *run;
+} steps[] = {
+	{"open", open_store},
+	{"append one", append_one},
+	{"append many", append_many},
+	{"load", load_events},
+	{"version and list", look_at_aggregates},
+	{"buffer", use_buffer},
+	{"aggregate", save_aggregate},
+	{"execute", execute},
+	{"snapshot", load_snapshot},
+	{"transaction", within_a_transaction},
+	{"delete", delete_aggregate},
+	{"append anew", append_many},
+	{"subscription", subscribe},
+};
+
+// The step with its n-th allocation failing, and then once more. False if it has fewer.
+static bool run_with_failure_at(struct world *w, size_t step, long n)
+{
+	struct meow_error err = {0};
+	fired = w->told = false;
+	countdown = n;
+	bool ok = steps[step].run(w, &err);
+	countdown = 0;
+	if (ok && fired && !w->told)
+		fail_msg("allocation %ld, in %s: failed, and nothing was said", n, steps[step].name);
+	if (ok)
+		return fired;
+	if (!fired || err.kind != MEOW_UNAVAILABLE || !strstr(err.text, "out of memory"))
+		fail_msg("allocation %ld, in %s: kind %d: %s", n, steps[step].name, err.kind, err.text);
+	if (!steps[step].run(w, &err))
+		fail_msg("allocation %ld, in %s, repeated: %s", n, steps[step].name, err.text);
+	return true;
+}
+
+static void each_allocation_may_fail(void **state)
+{
+	(void)state;
+	struct world w = {0};
+	struct meow_error err;
+	char url[256];
+	snprintf(url, sizeof(url), "sqlite:%s/store.db", scratch_folder());
+	if (!on_postgres)
+		assert_ok(meow_setup(url, NULL, NULL, NULL, &err), err);
+	w.url = on_postgres ? database_create_store("TEXT") : url;
+	w.type = counter_type(&w.context, 5, 2);
+	for (size_t i = 0; i < sizeof(steps) / sizeof(*steps); i++) {
+		long n = 1;
+		while (run_with_failure_at(&w, i, n))
+			n++;
+		print_message("%s: %ld allocations\n", steps[i].name, n - 1);
+	}
+	meow_store_close(w.store);
+	assert_int_equal(w.context.created, w.context.destroyed);
+}
+
+int main(int argc, char **argv)
+{
+	if (argc != 2)
+		return 64;
+	on_postgres = strcmp(argv[1], "postgres") == 0;
+	const struct CMUnitTest tests[] = {cmocka_unit_test(each_allocation_may_fail)};
+	return cmocka_run_group_tests(
+		tests, on_postgres ? database_group_setup : NULL, on_postgres ? database_group_teardown : NULL);
+}
