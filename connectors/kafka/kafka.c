@@ -110,17 +110,23 @@ static void tell_trouble(struct kafka *kafka)
 
 static void turn(void *arg);
 
+static size_t conf_bytes(const rd_kafka_conf_t *conf, const char *name)
+{
+	char number[24];
+	size_t size = sizeof(number);
+	int64_t bytes = 0;
+	if (rd_kafka_conf_get(conf, name, number, &size) != RD_KAFKA_CONF_OK || !text_to_int64(bytes_of(number), &bytes))
+		return 0;
+	return (size_t)bytes;
+}
+
 static bool start_client(struct kafka *kafka, struct meow_error *err)
 {
 	rd_kafka_conf_t *conf = kafka_conf_create(kafka->context.settings, &kafka->care, err);
 	if (conf == NULL)
 		return false;
-	char number[24];
-	size_t size = sizeof(number);
-	int64_t most = 0;
-	if (rd_kafka_conf_get(conf, "message.max.bytes", number, &size) == RD_KAFKA_CONF_OK &&
-		text_to_int64(bytes_of(number), &most))
-		kafka->most_bytes = (size_t)most;
+	kafka->most_bytes = conf_bytes(conf, "message.max.bytes");
+	kafka->request_bytes = conf_bytes(conf, "batch.size");
 	kafka->client = kafka_client_create(conf, kafka->context.loop, turn, kafka, err);
 	return kafka->client != NULL;
 }

@@ -72,9 +72,11 @@ static void answer(struct kafka_client *client, struct ask *ask)
 	ask->answer.handle = topic;
 	if (ask->answer.failed != RD_KAFKA_RESP_ERR_NO_ERROR)
 		return;
-	if (topic != NULL)
-		ask->answer.state =
-			metadata->topic_cnt == 1 ? metadata->topics[0].err : RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART;
+	if (topic != NULL) {
+		bool known = metadata->topic_cnt == 1;
+		ask->answer.state = known ? metadata->topics[0].err : RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART;
+		ask->answer.partitions = known ? (size_t)metadata->topics[0].partition_cnt : 0;
+	}
 	rd_kafka_metadata_destroy(metadata);
 }
 

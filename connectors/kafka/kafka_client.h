@@ -31,6 +31,7 @@ struct kafka_answer {
 	void *topic;                // as given to kafka_client_ask
 	rd_kafka_resp_err_t failed; // nobody answered
 	rd_kafka_resp_err_t state;  // of the topic
+	size_t partitions;          // of the topic, if it is there
 	rd_kafka_topic_t *handle;   // the caller's to destroy, if not NULL
 };
 

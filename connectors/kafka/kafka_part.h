@@ -25,6 +25,7 @@ struct topic {
 	struct meow_bytes aggregate_type, aggregate_id, type;
 	enum topic_state state;
 	rd_kafka_topic_t *handle;
+	size_t partitions; // while it is ready
 	int64_t again_us;
 	bool noticed;      // that it is not there
 	const char *fault; // of TOPIC_BAD
@@ -38,6 +39,7 @@ struct topics {
 	struct topic *buckets[TOPIC_BUCKETS];
 	struct topic *all;
 	struct topic *recent;
+	size_t partitions; // of all that are ready
 	bool by_aggregate_type, by_aggregate_id, by_type;
 };
 
@@ -64,6 +66,7 @@ struct kafka {
 	struct buffer notices;       // to be told, each with its NUL
 	struct buffer scratch;       // one event's value and trace
 	size_t most_bytes;           // message.max.bytes
+	size_t request_bytes;        // batch.size: of one request to one partition
 
 	bool opened, over, fatal;
 	int64_t open_us;                   // when it was asked to open
@@ -75,6 +78,7 @@ struct kafka {
 	struct flight *flights, *last_flight, *producing, *spare;
 	struct flight *reporting; // the flight of the last delivery report, which the next is likely to belong to
 	size_t outstanding;       // messages that librdkafka has
+	size_t outstanding_bytes; // and about how large they are
 
 	// The first thing that went wrong and was not told yet.
 	struct meow_error trouble;

@@ -37,7 +37,9 @@ void kafka_topics_drop_handles(struct kafka *kafka)
 		if (topic->state != TOPIC_BAD)
 			topic->state = TOPIC_LATER;
 		topic->again_us = 0;
+		topic->partitions = 0;
 	}
+	kafka->topics.partitions = 0;
 }
 
 void kafka_topics_finish(struct kafka *kafka)
@@ -234,6 +236,8 @@ void kafka_topic_answered(struct kafka *kafka, struct topic *topic, const struct
 	if (answer->failed == RD_KAFKA_RESP_ERR_NO_ERROR && state == RD_KAFKA_RESP_ERR_NO_ERROR) {
 		topic->handle = answer->handle;
 		topic->state = TOPIC_READY;
+		topic->partitions = answer->partitions;
+		kafka->topics.partitions += topic->partitions;
 		return;
 	}
 	if (answer->handle != NULL)
@@ -286,5 +290,7 @@ void kafka_topic_gone(struct kafka *kafka, struct topic *topic)
 	if (topic->handle != NULL)
 		rd_kafka_topic_destroy(topic->handle);
 	topic->handle = NULL;
+	kafka->topics.partitions -= topic->partitions;
+	topic->partitions = 0;
 	ask_later(kafka, topic, SOON_US);
 }
