@@ -11,6 +11,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#define DEFAULT_STORE "sqlite:meowmx.db"
+
 void cli_say(const char *format, ...)
 {
 	char text[2 * MEOW_ERROR_TEXT_SIZE];
@@ -129,10 +131,8 @@ char *cli_config_store_url(const struct config *config, struct meow_error *err)
 {
 	const char *url = config_text(config_store(config), "url");
 	if (url == NULL && !libpq_names_a_store()) {
-		error_set(err, MEOW_CONFIG,
-			"no store is named: give --store postgresql://USER@HOST:PORT/DATABASE, MEOWMX_STORE_URL, "
-			"store.url in a configuration file, or libpq's PG* variables");
-		return NULL;
+		url = DEFAULT_STORE;
+		cli_say("store: %s", url); // nobody named it, so it is said
 	}
 	char *copy = strdup(url == NULL ? "" : url);
 	if (copy == NULL)

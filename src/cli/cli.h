@@ -30,8 +30,9 @@ int cli_print_help(const struct command *parent, const struct command *command, 
 MEOW_MUST_USE struct config *cli_store_config(
 	const struct invocation *invocation, bool with_file, struct meow_error *err);
 
-// The store's URL by flag, environment, file, or "" for libpq's variables, to be freed by the caller. MEOW_CONFIG when
-// nothing names a store. A configuration file is read only where it can count.
+// The store's URL by flag, environment, file, or "" for libpq's variables, to be freed by the caller; where nothing names
+// a store, that of a SQLite file in the current folder, which is then said on standard error. A configuration file is read
+// only where it can count.
 MEOW_MUST_USE char *cli_store_url(const struct invocation *invocation, struct meow_error *err);
 
 // The same of a loaded configuration.

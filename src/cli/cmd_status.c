@@ -83,8 +83,7 @@ static void put_holders(struct buffer *out, const struct store_status *status)
 static void put_people(struct buffer *out, const struct store_status *status, const struct store_subscriptions *list)
 {
 	const struct session_info *info = &status->info;
-	buffer_printf(out, "store %s, PostgreSQL %d.%d\n", info->store.store_id, info->server_version / 10000,
-		info->server_version % 10000);
+	buffer_printf(out, "store %s, %s %s\n", info->store.store_id, status->kind, status->version);
 	buffer_printf(out, "head %lld, ", (long long)status->head);
 	if (status->settled >= 0)
 		buffer_printf(out, "settled up to %lld\n", (long long)status->settled);

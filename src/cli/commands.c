@@ -5,8 +5,8 @@
 
 const struct command_option command_store_options[] = {
 	{OPTION_STORE, "store", 0, "URL",
-		"the store: postgresql://USER@HOST:PORT/DATABASE; else MEOWMX_STORE_URL, store.url of the "
-		"configuration, or libpq's PG* variables"},
+		"the store: postgresql://USER@HOST:PORT/DATABASE or sqlite:PATH; else MEOWMX_STORE_URL, store.url of "
+		"the configuration, libpq's PG* variables, or sqlite:meowmx.db"},
 	{OPTION_CONFIG, "config", 'c', "FILE",
 		"the configuration; else MEOWMX_CONFIG, ./meowmx.yaml, /etc/meowmx/meowmx.yaml"},
 	{0},

@@ -243,12 +243,12 @@ static void check_url(struct loader *loader)
 {
 	const struct config_section *store = loader->config->fixed[SETTINGS_STORE];
 	const char *url = config_text(store, "url");
-	if (url == NULL || strncmp(url, "postgresql://", 13) == 0 || strncmp(url, "postgres://", 11) == 0)
+	if (url == NULL || strncmp(url, "postgresql://", 13) == 0 || strncmp(url, "postgres://", 11) == 0 ||
+		strncmp(url, "sqlite:", 7) == 0)
 		return;
-	bool sqlite = strncmp(url, "sqlite:", 7) == 0;
 	problem_add(&loader->problems, MEOW_CONFIG, config_place(store, "url"),
-		sqlite ? "store.url: SQLite stores are not available in this version; use postgresql://USER@HOST:PORT/DATABASE"
-			   : "store.url: must begin with postgresql://, as in postgresql://USER@HOST:PORT/DATABASE");
+		"store.url: must begin with postgresql://, as in postgresql://USER@HOST:PORT/DATABASE, or with sqlite:, as in "
+		"sqlite:PATH");
 }
 
 static void check_relay(struct loader *loader)

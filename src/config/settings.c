@@ -14,8 +14,9 @@ static const struct setting store_settings[] = {
 	{.name = "url",
 		.type = SETTING_URL,
 		.help =
-			"The PostgreSQL that keeps the events: postgresql://USER:PASSWORD@HOST:PORT/DATABASE. Without it libpq's "
-			"PG* variables name the store."},
+			"What keeps the events: postgresql://USER:PASSWORD@HOST:PORT/DATABASE, or sqlite:PATH for a file. Without "
+			"it "
+			"libpq's PG* variables name the store, and without these it is sqlite:meowmx.db in the current folder."},
 	{0},
 };
 

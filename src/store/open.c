@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const struct store_backend *const backends[] = {&store_postgres};
+static const struct store_backend *const backends[] = {&store_sqlite, &store_postgres};
 
 static const struct store_backend *find(const char *url, struct meow_error *err)
 {

@@ -1,5 +1,5 @@
 // session.h: what an executor asks of a store, without blocking its loop. PostgreSQL implements it on libpq's
-// non-blocking calls, the simulator on a model (struct session_impl below).
+// non-blocking calls, SQLite in bounded slices, the simulator on a model (struct session_impl below).
 //
 // One session is one connection and belongs to one loop. Requests are answered in the order they were made, each
 // exactly once, by its callback on the loop, never from inside the request. A failure that ends the connection
@@ -21,7 +21,7 @@ struct session_info {
 	bool fsync_off; // after a crash this store may forget events that were already published
 	bool synchronous_commit_off;
 	bool sees_ages;     // pg_read_all_stats: the age of other transactions is known
-	int server_version; // as PQserverVersion
+	int server_version; // as PQserverVersion, or sqlite3_libversion_number
 };
 
 // A transaction that has drawn an id and not ended.
@@ -52,7 +52,8 @@ struct session_read {
 
 struct session_rows {
 	struct batch *batch;      // taken by the callback, never NULL; may hold no event
-	int64_t contiguous_to;    // after+1 .. contiguous_to were all there (dropped ones included); `after` if none
+	int64_t contiguous_to;    // after+1 .. contiguous_to were all there (dropped ones included), or what is missing
+							  // cannot come any more, as in SQLite; `after` if none
 	size_t contiguous_events; // how many of the batch's events lie at or below contiguous_to
 	int64_t last;             // the highest id seen, `after` if none
 	bool complete;            // false if a limit ended it: there may be more rows up to `to`
@@ -134,13 +135,13 @@ void session_on_notify(struct session *session, loop_fn *fn, void *arg);
 // Reads events in the order of their positions, in a snapshot of its own.
 void session_read(struct session *session, const struct session_read *read, session_rows_fn *fn, void *arg);
 
-// The highest id drawn so far: reads the sequence alone, 0 if none was ever drawn.
+// The highest id drawn so far (SQLite: and committed): reads the sequence alone, 0 if none was ever drawn.
 void session_head(struct session *session, session_head_fn *fn, void *arg);
 
 // The sequence first, then, in a snapshot of its own, who holds its lock.
 void session_look(struct session *session, session_look_fn *fn, void *arg);
 
-// Tells writers to notify for the next two seconds.
+// Tells writers to notify for the next two seconds; SQLite: waits for the next change of the file.
 void session_doze(struct session *session, session_done_fn *fn, void *arg);
 
 // The event at this position, if it is still there.

@@ -234,7 +234,10 @@ bool store_work_report(
 bool store_status(struct meow_store *store, struct store_status *ret_status, struct meow_error *err)
 {
 	WITH_ERROR(err);
-	return store->impl->status(store, ret_status, error);
+	if (!store->impl->status(store, ret_status, error))
+		return false;
+	ret_status->kind = store->impl->name;
+	return true;
 }
 
 bool store_subscriptions(

@@ -28,6 +28,8 @@ void store_source_finish(struct session_source *source);
 
 // What `meowmx status` shows of the store itself.
 struct store_status {
+	const char *kind; // "PostgreSQL", "SQLite"
+	char version[16]; // of the server, or of the library
 	struct session_info info;
 	int64_t head;
 	int64_t settled; // -1 if something holds it back and nothing is known to be settled

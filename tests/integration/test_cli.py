@@ -11,6 +11,7 @@ import select
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 import unittest
 
@@ -550,11 +551,26 @@ class Stores(Case):
         os.rename(path, os.path.join(folder, "meowmx.yaml"))
         self.assertEqual(len(self.good("load", store=False, folder=folder).lines()), 1)
 
-    def test_no_store_at_all(self):
-        self.refused(78, "no store is named: give --store", "load", store=False)
+    def test_without_a_name_the_store_is_a_file_which_only_setup_creates(self):
+        folder = tempfile.mkdtemp(dir=servers.scratch())
+        for command in (["load"], ["append", "a", "1", "A", "{}"], ["tail"], ["status"], ["subscription", "list"]):
+            done = meowmx(*command, store=False, folder=folder)
+            self.assertEqual(done.status, 66, done.text)
+            self.assertIn("store: sqlite:meowmx.db\n", done.text)
+            self.assertIn("there is no file meowmx.db", done.text)
+            self.assertIn("meowmx setup", done.text)
+            self.assertEqual(os.listdir(folder), [])
+        self.assertEqual(self.good("setup", store=False, folder=folder).text, "store: sqlite:meowmx.db\n")
+        self.good("append", "order", "1", "A", "{}", store=False, folder=folder)
+        done = self.good("load", store=False, folder=folder)
+        self.assertEqual(done.text, "store: sqlite:meowmx.db\n")
+        self.assertEqual([event["type"] for event in done.lines()], ["A"])
 
     def test_a_store_that_cannot_be(self):
-        self.refused(78, "SQLite stores are not available", "load", "--store", "sqlite:a.db")
+        self.refused(66, "there is no file a.db", "load", "--store", "sqlite:a.db")
+        self.refused(78, "names no file", "load", "--store", "sqlite:")
+        self.refused(78, "has no host", "load", "--store", "sqlite://host/a.db")
+        self.refused(65, "cannot follow it", "tail", "--store", "sqlite::memory:")
         self.refused(78, "must begin with postgresql://", "load", "--store", "mysql://x")
         self.refused(69, "127.0.0.1", "load", "--store", "postgresql://postgres@127.0.0.1:1/x")
         self.refused(66, "none.yaml cannot be opened", "load", "-c", "none.yaml")
@@ -745,7 +761,9 @@ class Configuration(Case):
         self.assertEqual(done.status, 78)
         self.assertIn("--log-level: log.level", done.text)
         self.refused(66, "no configuration", "relay", store=False)
-        self.refused(78, "no store is named", "relay", "-c", self.write("routes: {a: {file: {path: x}}}\n"), store=False)
+        done = meowmx("relay", "-c", self.write("routes: {a: {file: {path: x}}}\n"), store=False)
+        self.assertEqual(done.status, 66, done.text)
+        self.assertIn("there is no file meowmx.db", done.text)
 
     def test_the_relay_publishes_to_a_file_and_stops(self):
         self.good("append", "order", "1", "A", '{"a": 1.0}', "B", "2")

@@ -34,6 +34,7 @@ LIBRARIES = [
 PRIVATE = [
     (r"loop/loop_(impl|event)\.h", ["src/loop"]),
     (r"store/postgres/|store_postgres_", ["src/store/postgres"]),
+    (r"store/sqlite/|store_sqlite_", ["src/store/sqlite"]),
     (r"relay/route_private\.h", ["src/relay"]),
     (r"config/(arena|loader|problems|section|settings|substitute|value|yaml_tree)\.h", ["src/config"]),
 ]

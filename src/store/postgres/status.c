@@ -24,6 +24,8 @@ bool pg_status(struct meow_store *base, struct store_status *ret_status, struct 
 		return false;
 	status.info = store->info;
 	status.settled = status.holder_count ? -1 : status.head;
+	snprintf(status.version, sizeof(status.version), "%d.%d", store->info.server_version / 10000,
+		store->info.server_version % 10000);
 	size_t shown = sizeof(status.holders) / sizeof(*status.holders);
 	if (shown > status.holder_count)
 		shown = status.holder_count;

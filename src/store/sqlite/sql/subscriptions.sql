@@ -1,0 +1,10 @@
+-- The checkpoints, all or that of ?1, and how far they lag at the time ?2.
+SELECT c.subscription, c.layout, c.partition, c.delivered, c.fingerprint, c.position, c.generation, c.epoch, c.state,
+       c.reason, c.error_class, coalesce(c.error_position, 0), c.paused, c.stop_kept, c.resume_from_store,
+       max(coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'es_events'), 0) - c.position, 0),
+       coalesce((SELECT CASE WHEN e.created_at IS NULL THEN -1 ELSE max(?2 - e.created_at, 0) END
+                 FROM es_events e WHERE e.id > c.position ORDER BY e.id LIMIT 1), 0),
+       c.progressed_at, c.state_at
+FROM meowmx_checkpoints c
+WHERE ?1 IS NULL OR c.subscription = ?1
+ORDER BY c.subscription, c.layout, c.partition
