@@ -57,6 +57,8 @@ static bool check_append(const struct meow_append *append, struct meow_error *er
 		return error_set(err, MEOW_INVALID, "an append needs an aggregate type");
 	if (!append->aggregate_id || !*append->aggregate_id)
 		return error_set(err, MEOW_INVALID, "an append needs an aggregate id");
+	if (!text_is_utf8(bytes_of(append->aggregate_type)) || !text_is_utf8(bytes_of(append->aggregate_id)))
+		return error_set(err, MEOW_INVALID, "the aggregate's type or id is not valid UTF-8");
 	if (append->expected < MEOW_EXPECT_ANY || append->expected > INT32_MAX)
 		return error_set(err, MEOW_INVALID, "expected version %" PRId64 " cannot be", append->expected);
 	for (size_t i = 0; i < append->count; i++) {
