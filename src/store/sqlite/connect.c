@@ -197,14 +197,14 @@ static bool not_set_up(struct lite *lite, const struct lite_contents *contents, 
 
 static bool check_schema(struct lite *lite, int64_t schema, struct meow_error *err)
 {
-	if (schema == STORE_SCHEMA_VERSION)
+	if (schema == LITE_SCHEMA_VERSION)
 		return true;
-	if (schema > STORE_SCHEMA_VERSION)
+	if (schema > LITE_SCHEMA_VERSION)
 		return error_set(err, MEOW_CONFIG,
 			"%s was set up by a newer meowmx (schema %lld, this one knows %d): upgrade this program", name_of(lite),
-			(long long)schema, STORE_SCHEMA_VERSION);
+			(long long)schema, LITE_SCHEMA_VERSION);
 	return error_set(err, MEOW_CONFIG, "the schema of %s is %lld, this program needs %d: run `meowmx setup`",
-		name_of(lite), (long long)schema, STORE_SCHEMA_VERSION);
+		name_of(lite), (long long)schema, LITE_SCHEMA_VERSION);
 }
 
 bool lite_identify(struct lite *lite, struct meow_error *err)
@@ -237,7 +237,7 @@ bool lite_create_tables(struct lite *lite, struct meow_error *err)
 		!lite_exec(lite, schema_002_bookkeeping, err))
 		return false;
 	struct lite_call call = lite_call(lite, LITE_SETUP_META);
-	lite_put_int(&call, STORE_SCHEMA_VERSION);
+	lite_put_int(&call, LITE_SCHEMA_VERSION);
 	lite_put_text(&call, bytes_of(store_id));
 	return lite_run(&call, NULL, err);
 }

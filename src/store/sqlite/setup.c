@@ -21,7 +21,7 @@ static bool create(struct lite *lite, bool own, struct meow_error *err)
 	if (!lite_check_owner(lite, &contents, err) || !lite_create_tables(lite, err))
 		return false;
 	snprintf(sql, sizeof(sql), "PRAGMA application_id = %d; PRAGMA user_version = %d", LITE_APPLICATION_ID,
-		STORE_SCHEMA_VERSION);
+		LITE_SCHEMA_VERSION);
 	return !own || lite_exec(lite, sql, err);
 }
 
@@ -52,6 +52,8 @@ bool lite_setup(const struct store_setup *wanted, struct meow_error *err)
 	if (wanted->id_type && strcasecmp(wanted->id_type, "TEXT") != 0)
 		return error_set(
 			err, MEOW_INVALID, "id type %s: SQLite keeps ids as TEXT, and takes no other", wanted->id_type);
+	if (wanted->tables.events || wanted->tables.aggregates || wanted->tables.snapshots || wanted->tables.subscriptions)
+		return error_set(err, MEOW_CONFIG, "store.tables: only tables of PostgreSQL can have other names");
 	if (lite_is_memory(path))
 		return error_set(err, MEOW_INVALID,
 			"sqlite::memory: is set up when it is opened, and goes when it is closed: give sqlite:PATH");
