@@ -466,7 +466,7 @@ static void on_open(void *arg, const struct session_info *info, const struct meo
 static struct meow_store *lend(struct meow_store *store, struct meow_error *err)
 {
 	struct pg_conn *connection = meow_store_postgres(store);
-	return connection ? meow_store_on_postgres(connection, err) : NULL;
+	return connection ? meow_store_on_postgres(connection, err) : meow_store_on_sqlite(meow_store_sqlite(store), err);
 }
 
 // Reads the checkpoint, and makes it if it is new.

@@ -131,7 +131,7 @@ void lite_close(struct lite *lite)
 		sqlite3_finalize(lite->statements[i]);
 	memset(lite->statements, 0, sizeof(lite->statements));
 	if (!lite->borrowed)
-		sqlite3_close(lite->db);
+		sqlite3_close_v2(lite->db); // closes when the last statement goes, should somebody still have one
 	lite->db = NULL;
 	free(lite->path);
 	lite->path = NULL;

@@ -87,7 +87,7 @@ void lite_close(struct lite *lite);
 MEOW_MUST_USE bool lite_identify(struct lite *lite, struct meow_error *err);
 
 // What stands in a database.
-#define LITE_SCHEMA_VERSION 1 // counts by itself: the schemas of PostgreSQL are others
+#define LITE_SCHEMA_VERSION 1          // counts by itself: the schemas of PostgreSQL are others
 #define LITE_APPLICATION_ID 0x6d656f77 // "meow", in the files that are meowmx's alone
 struct lite_contents {
 	bool set_up, python, some_of_ours;

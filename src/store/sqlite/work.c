@@ -101,15 +101,19 @@ bool lite_work_roll_back(struct meow_store *base, struct meow_error *err)
 	return !lite_in_transaction(lite) || run(lite, LITE_ROLL_BACK, err);
 }
 
+// The file is not opened anew behind a claim: whoever works on a subscription has lent the connection to its handler.
+static bool check_file(const struct lite *lite, struct meow_error *err)
+{
+	return lite->borrowed || !lite_has_moved(lite) ||
+		   error_set(err, MEOW_UNAVAILABLE, "SQLite file %s was moved, removed or replaced", lite->path);
+}
+
 bool lite_work_begin(
 	struct meow_store *base, const char *subscription, struct store_work *ret_work, struct meow_error *err)
 {
 	struct lite *lite = lite_of(base);
 	struct meow_error ignored;
-	// Not opened anew in here: the application may have kept the connection.
-	if (!lite->borrowed && lite_has_moved(lite))
-		return error_set(err, MEOW_UNAVAILABLE, "SQLite file %s was moved, removed or replaced", lite->path);
-	if (!run(lite, LITE_BEGIN, err))
+	if (!check_file(lite, err) || !run(lite, LITE_BEGIN, err))
 		return false;
 	// The savepoint shows at the end whether this transaction is still the one that was begun.
 	if (create_checkpoint(lite, subscription, err) && read_checkpoint(lite, subscription, ret_work, err) &&
@@ -148,7 +152,7 @@ bool lite_work_report(
 	struct meow_store *base, const char *subscription, const struct store_work_state *state, struct meow_error *err)
 {
 	struct lite *lite = lite_of(base);
-	if (!lite_ready(lite, err))
+	if (!check_file(lite, err))
 		return false;
 	struct lite_call call = lite_call(lite, LITE_WORK_REPORT);
 	lite_put_text(&call, bytes_of(subscription));
