@@ -3,6 +3,9 @@
 //
 //   append one|hundred     events appended one by one, or a hundred to a call
 //   load bare|meowmx       events of the aggregate "long" loaded
+//   all                    all events loaded
+//   fill ID COUNT          events for an aggregate that keeps a snapshot every 50 of them
+//   state ID               states of that aggregate made
 //   category               events of the category "rare" loaded, once
 //   subscribe              events handled by a subscription whose handler does nothing, until it has caught up
 #include "bare.h"
@@ -100,6 +103,90 @@ static uint64_t load_bare(const char *url, double seconds)
 	return total;
 }
 
+static uint64_t load_all(const char *url, double seconds)
+{
+	struct meow_store *store = open_store(url);
+	const struct meow_query everything = {.from = INT64_MIN, .to = INT64_MAX};
+	uint64_t total = 0;
+	for (double began = bare_seconds(); bare_seconds() - began < seconds;)
+		total += load_once(store, &everything);
+	meow_store_close(store);
+	return total;
+}
+
+// --- an aggregate whose state is the number of its events ---
+
+static void *create_state(void *context, const char *id, const struct meow_bytes *snapshot, struct meow_error *err)
+{
+	(void)context;
+	(void)id;
+	(void)err;
+	uint64_t *count = calloc(1, sizeof(*count));
+	if (count && snapshot)
+		*count = strtoull(snapshot->data, NULL, 10);
+	return count;
+}
+
+static bool apply(void *state, const struct meow_event *event, struct meow_error *err)
+{
+	(void)event;
+	(void)err;
+	++*(uint64_t *)state;
+	return true;
+}
+
+static bool snapshot(const void *state, struct meow_bytes *ret_data, struct meow_error *err)
+{
+	(void)err;
+	char *text = malloc(24);
+	if (!text)
+		return false;
+	ret_data->size = (size_t)snprintf(text, 24, "%llu", (unsigned long long)*(const uint64_t *)state);
+	ret_data->data = text;
+	return true;
+}
+
+static const struct meow_aggregate_type with_snapshots = {.name = "bench",
+	.create = create_state,
+	.apply = apply,
+	.snapshot = snapshot,
+	.destroy = free,
+	.snapshot_every = 50,
+	.keep_snapshots = 3};
+
+static uint64_t fill(const char *url, const char *id, uint64_t count)
+{
+	struct meow_store *store = open_store(url);
+	struct meow_error err;
+	const struct meow_new_event event = {
+		.type = {"added", 5}, .data = {DATA, sizeof(DATA) - 1}, .time_us = MEOW_NO_TIME};
+	struct meow_aggregate *aggregate = meow_aggregate_load(store, &with_snapshots, id, INT64_MAX, &err);
+	for (uint64_t i = 0; aggregate && i < count; i++)
+		if (!meow_aggregate_emit(aggregate, &event, &err) ||
+			((i + 1) % 50 == 0 && !meow_aggregate_save(aggregate, NULL, &err)))
+			bare_fail("fill", err.text);
+	if (!aggregate || !meow_aggregate_save(aggregate, NULL, &err))
+		bare_fail("fill", err.text);
+	meow_aggregate_destroy(aggregate);
+	meow_store_close(store);
+	return count;
+}
+
+static uint64_t make_states(const char *url, const char *id, double seconds)
+{
+	struct meow_store *store = open_store(url);
+	struct meow_error err;
+	uint64_t total = 0;
+	for (double began = bare_seconds(); bare_seconds() - began < seconds; total++) {
+		struct meow_aggregate *aggregate = meow_aggregate_load(store, &with_snapshots, id, INT64_MAX, &err);
+		if (!aggregate)
+			bare_fail("state", err.text);
+		meow_aggregate_destroy(aggregate);
+	}
+	meow_store_close(store);
+	return total;
+}
+
 static uint64_t load_category(const char *url)
 {
 	struct meow_store *store = open_store(url);
@@ -135,7 +222,7 @@ static uint64_t subscribe(const char *url)
 int main(int argc, char **argv)
 {
 	if (argc < 3)
-		bare_fail("usage", "library URL append|load|category|subscribe [HOW] [SECONDS]");
+		bare_fail("usage", "library URL append|load|all|fill|state|category|subscribe [HOW] [SECONDS]");
 	const char *what = argv[2], *how = argc > 3 ? argv[3] : "";
 	double seconds = argc > 4 ? atof(argv[4]) : 3;
 	double began = bare_seconds();
@@ -144,6 +231,12 @@ int main(int argc, char **argv)
 		total = append(argv[1], how, seconds);
 	else if (strcmp(what, "load") == 0)
 		total = strcmp(how, "bare") == 0 ? load_bare(argv[1], seconds) : load_meowmx(argv[1], seconds);
+	else if (strcmp(what, "all") == 0)
+		total = load_all(argv[1], seconds);
+	else if (strcmp(what, "fill") == 0)
+		total = fill(argv[1], how, (uint64_t)seconds);
+	else if (strcmp(what, "state") == 0)
+		total = make_states(argv[1], how, seconds);
 	else if (strcmp(what, "category") == 0)
 		total = load_category(argv[1]);
 	else

@@ -198,9 +198,9 @@ static void test_each_mistake_has_its_line_and_column(void **state)
 		{"store: {tabels: {}}\n", "m.yaml:1:9: unknown setting store.tabels; did you mean \"tables\"?\n"},
 		{"store: {tables: x}\n", "m.yaml:1:17: store.tables must be a map: lines of \"key: value\"\n"},
 		{"store.tables: {events: x}\n", "m.yaml:1:1: unknown setting store.tables\n"},
-		{"store: {url: host=x}\n",
-			"m.yaml:1:14: store.url: must begin with postgresql://, as in postgresql://USER@HOST:PORT/DATABASE, or with "
-			"sqlite:, as in sqlite:PATH\n"},
+		{"store: {url: host=x}\n", "m.yaml:1:14: store.url: must begin with postgresql://, as in "
+								   "postgresql://USER@HOST:PORT/DATABASE, or with "
+								   "sqlite:, as in sqlite:PATH\n"},
 		{"routes: {a: {null: , window: 1KB}}\n",
 			"m.yaml:1:30: routes.a.window: \"1KB\" is out of range: 64KB to 1GB\n"},
 		{"routes: {a: {null: , window: 1XB}}\n",

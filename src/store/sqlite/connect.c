@@ -307,7 +307,7 @@ static struct lite_store *create_store(struct meow_error *err)
 
 static struct meow_store *open_store(const char *url, struct meow_error *err)
 {
-	const char *path;
+	const char *path = NULL;
 	if (!lite_url_path(url, &path, err))
 		return NULL;
 	struct lite_store *store = create_store(err);
@@ -342,7 +342,7 @@ struct sqlite3 *meow_store_sqlite(const struct meow_store *store)
 
 static bool check_url(const char *url, struct meow_error *err)
 {
-	const char *path;
+	const char *path = NULL;
 	if (!lite_url_path(url, &path, err))
 		return false;
 	return !lite_is_memory(path) || error_set(err, MEOW_INVALID,

@@ -155,7 +155,7 @@ void lite_session_on_notify(struct session *base, loop_fn *fn, void *arg)
 
 struct session *lite_session_create(const char *url, struct loop *loop, struct meow_error *err)
 {
-	const char *path;
+	const char *path = NULL;
 	if (!lite_url_path(url, &path, err))
 		return NULL;
 	struct lite_session *session = calloc(1, sizeof(*session));

@@ -46,7 +46,7 @@ static bool use_write_ahead_log(struct lite *lite, struct meow_error *err)
 
 bool lite_setup(const struct store_setup *wanted, struct meow_error *err)
 {
-	const char *path;
+	const char *path = NULL;
 	if (!lite_url_path(wanted->url, &path, err))
 		return false;
 	if (wanted->id_type && strcasecmp(wanted->id_type, "TEXT") != 0)
