@@ -26,11 +26,12 @@ static const char singular_tables[] =
 static const struct store_tables singular = {
 	"es_event", "es_aggregate", "es_aggregate_snapshot", "es_event_subscription"};
 
-// Its repositories' statements for an aggregate's first event.
+// Its repositories' statements for an aggregate's first event, whose version there is 1.
 static const char singular_first[] =
 	"INSERT INTO ES_AGGREGATE (ID, VERSION, AGGREGATE_TYPE) VALUES ('%s', 0, 'order') ON CONFLICT DO NOTHING;"
+	"UPDATE ES_AGGREGATE SET VERSION = 1 WHERE ID = '%s' AND VERSION = 0;"
 	"INSERT INTO ES_EVENT (TRANSACTION_ID, AGGREGATE_ID, VERSION, EVENT_TYPE, JSON_DATA)"
-	" VALUES (pg_current_xact_id(), '%s', 0, 'ORDER_PLACED', '{\"n\": 0}') RETURNING ID";
+	" VALUES (pg_current_xact_id(), '%s', 1, 'ORDER_PLACED', '{\"n\": 0}') RETURNING ID";
 
 static bool set_up(const char *url, const struct store_tables *tables, struct meow_error *err)
 {
@@ -148,8 +149,8 @@ static void adopts_the_tables_of_postgresql_event_sourcing(void **state)
 	PGconn *conn = sql_open(url);
 	struct meow_error err;
 	sql_run(conn, "%s", singular_tables);
-	sql_run(conn, singular_first, old, old);
-	sql_run(conn, "INSERT INTO es_aggregate_snapshot VALUES ('%s', 0, '{}')", old);
+	sql_run(conn, singular_first, old, old, old);
+	sql_run(conn, "INSERT INTO es_aggregate_snapshot VALUES ('%s', 1, '{}')", old);
 	char *filenode = sql_text(conn, "SELECT pg_relation_filenode('es_event')");
 	assert_ok(set_up(url, &singular, &err), err);
 	sql_assert_text(conn, filenode, "SELECT pg_relation_filenode('es_event')"); // no row was written anew
@@ -160,16 +161,23 @@ static void adopts_the_tables_of_postgresql_event_sourcing(void **state)
 	assert_int_equal(count(store, "order", old, false), 1);
 	assert_int_equal(count(store, "order", NULL, false), 1);
 	append_in_each_way(store, id);
-	append_or_fail(store, "order", old, 0, "{}");
+	append_or_fail(store, "order", old, 1, "{}");
 	do_everything_else(store, url, id);
+	// An aggregate that its programs are to read begins as theirs do.
+	const char *shared = new_uuid();
+	sql_run(conn, "INSERT INTO es_aggregate VALUES ('%s', 0, 'order')", shared);
+	append_or_fail(store, "order", shared, 0, "{}");
+	assert_int_equal(sql_number(conn, "SELECT version FROM es_event WHERE aggregate_id = '%s'", shared), 1);
+	sql_run(conn, "DELETE FROM es_event WHERE aggregate_id = '%s'; DELETE FROM es_aggregate WHERE id = '%s'", shared,
+		shared);
 	// Its own writers go on, and get what ours have, and the other way round.
-	sql_run(conn, singular_first, id, id);
+	sql_run(conn, singular_first, id, id, id);
 	assert_int_equal(count(store, "order", id, false), 1);
 	sql_assert_text(conn, "order", "SELECT aggregate_type FROM es_event ORDER BY id DESC LIMIT 1");
 	sql_run(conn, "DELETE FROM es_event WHERE aggregate_id = '%s'; DELETE FROM es_aggregate WHERE id = '%s'", old, old);
 	sql_assert_text(conn, "0", "SELECT count(*) FROM es_aggregate_snapshot");
 
-	sql_run(conn, "SELECT * FROM meowmx_append('order', '%s', 0, '[{\"type\": \"paid\", \"data\": 1}]')", id);
+	sql_run(conn, "SELECT * FROM meowmx_append('order', '%s', 1, '[{\"type\": \"paid\", \"data\": 1}]')", id);
 	sql_assert_text(conn, "2", "SELECT count(*) FROM meowmx_read()");
 	assert_int_equal(sql_number(conn, "SELECT count(*) FROM meowmx_load('order', '%s')", id), 2);
 	sql_run(conn, "ALTER SEQUENCE es_event_id_seq CACHE 2");

@@ -58,7 +58,7 @@ def main():
     psql("SET ROLE owner; " + tables)
     insert = ("INSERT INTO ES_EVENT (TRANSACTION_ID, AGGREGATE_ID, VERSION, EVENT_TYPE, JSON_DATA) VALUES "
               "(pg_current_xact_id(), '%s', %%d, 'ORDER_PLACED', '{}')" % ID)
-    psql("INSERT INTO ES_AGGREGATE VALUES ('%s', 0, 'order'); " % ID + insert % 0)
+    psql("INSERT INTO ES_AGGREGATE VALUES ('%s', 0, 'order'); UPDATE ES_AGGREGATE SET VERSION = 1; " % ID + insert % 1)
     psql("INSERT INTO ES_EVENT_SUBSCRIPTION VALUES ('integration', '0', 0)")
     meowmx("setup")
     subprocess.run(["psql", "-Xq", "-v", "ON_ERROR_STOP=1", "-f", os.path.join(ROOT, "deploy", "roles.sql"),
@@ -78,12 +78,12 @@ def main():
     try:
         expect(json.loads(tail.stdout.readline())["type"] == "ORDER_PLACED", "tail begins with the event that was there")
         app = postgres.url.replace("postgres@", "app@")
-        meowmx("append", "order", ID, "paid", '{"by": "meowmx"}', "--expect", "0", "--store", app)
+        meowmx("append", "order", ID, "paid", '{"by": "meowmx"}', "--expect", "1", "--store", app)
         meowmx("append", "-", "--store", app,
-               input='{"aggregate_type":"order","aggregate_id":"%s","type":"sent","data":1,"expect":1}\n' % ID)
-        psql("SELECT * FROM meowmx_append('order', '%s', 2, '[{\"type\": \"in SQL\", \"data\": {}}]')" % ID)
-        psql("UPDATE ES_AGGREGATE SET VERSION = 4 WHERE ID = '%s' AND VERSION = 3; " % ID + insert % 4)
-        wanted = [(0, "ORDER_PLACED"), (1, "paid"), (2, "sent"), (3, "in SQL"), (4, "ORDER_PLACED")]
+               input='{"aggregate_type":"order","aggregate_id":"%s","type":"sent","data":1,"expect":2}\n' % ID)
+        psql("SELECT * FROM meowmx_append('order', '%s', 3, '[{\"type\": \"in SQL\", \"data\": {}}]')" % ID)
+        psql("UPDATE ES_AGGREGATE SET VERSION = 5 WHERE ID = '%s' AND VERSION = 4; " % ID + insert % 5)
+        wanted = [(1, "ORDER_PLACED"), (2, "paid"), (3, "sent"), (4, "in SQL"), (5, "ORDER_PLACED")]
         wait_until("all events in the file", lambda: len(lines(file)) >= len(wanted))
         expect([(event["version"], event["type"]) for event in lines(file)] == wanted, "the relay delivers all in order")
         tailed = [json.loads(tail.stdout.readline()) for _ in wanted[1:]]
