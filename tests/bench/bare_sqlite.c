@@ -83,6 +83,7 @@ static uint64_t read_all(double seconds)
 		}
 		check(sqlite3_reset(read));
 	}
+	(void)sum;
 	sqlite3_finalize(read);
 	return total;
 }

@@ -99,6 +99,7 @@ static uint64_t load_bare(const char *url, double seconds)
 			versions += bare_version(result, row) + PQgetvalue(result, row, BARE_DATA)[0];
 		PQclear(result);
 	}
+	(void)versions;
 	PQfinish(conn);
 	return total;
 }
