@@ -292,7 +292,7 @@ bool store_subscription_skip(struct meow_store *store, const char *name, int64_t
 	if (!store->impl->subscriptions(store, name, &list, error))
 		return false;
 	bool known = list.count > 0;
-	const struct checkpoint *checkpoint = &list.items[0].checkpoint;
+	const struct checkpoint *checkpoint = known ? &list.items[0].checkpoint : NULL;
 	bool stopped = known && checkpoint->state && strcmp(checkpoint->state, "FAILED") == 0;
 	int64_t stopped_at = stopped ? checkpoint->error_position : 0;
 	store_subscriptions_free(&list);
