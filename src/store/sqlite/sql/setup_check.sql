@@ -4,6 +4,5 @@ SELECT (SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = 'meow
        (SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = 'es_aggregate_snapshots'),
        (SELECT count(*) FROM sqlite_schema
         WHERE type = 'table' AND name IN ('es_events', 'es_aggregates', 'es_aggregate_snapshot')),
-       (SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite\_%' ESCAPE '\'
-        ORDER BY name LIMIT 1),
+       (SELECT min(name) FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite\_%' ESCAPE '\'),
        (SELECT application_id FROM pragma_application_id)

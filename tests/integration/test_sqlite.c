@@ -1,0 +1,797 @@
+// What only SQLite has: files that cannot be used, locks, an application's own database, a file that is replaced under a
+// handle, and how a change is noticed. argv[1] is the folder of its statements.
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "base/text.h"
+#include "store/follow.h"
+#include "store/store.h"
+#include "support/server.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <sqlite3.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define assert_ok(call, err)                                                                                           \
+	do {                                                                                                               \
+		if (!(call))                                                                                                   \
+			fail_msg("%s: %s", #call, (err).text);                                                                     \
+	} while (0)
+#define assert_refused(err, wanted, words)                                                                             \
+	do {                                                                                                               \
+		if ((err).kind != (wanted) || !strstr((err).text, words) || strchr((err).text, '\n'))                          \
+			fail_msg("kind %d, not %d, or not \"%s\": %s", (err).kind, wanted, words, (err).text);                     \
+	} while (0)
+
+static const char *folder;
+static char path[300], url[320];
+
+// A path for a file that is not there yet, in `path` and `url`.
+static void fresh_path(void)
+{
+	static int count;
+	snprintf(path, sizeof(path), "%s/file %d.db", scratch_folder(), ++count);
+	snprintf(url, sizeof(url), "sqlite:%s", path);
+}
+
+static sqlite3 *open_database(void)
+{
+	sqlite3 *database;
+	assert_int_equal(sqlite3_open(path, &database), SQLITE_OK);
+	return database;
+}
+
+static void run(sqlite3 *database, const char *sql)
+{
+	if (sqlite3_exec(database, sql, NULL, NULL, NULL) != SQLITE_OK)
+		fail_msg("%s: %s", sql, sqlite3_errmsg(database));
+}
+
+static int64_t number(sqlite3 *database, const char *sql)
+{
+	sqlite3_stmt *statement;
+	if (sqlite3_prepare_v2(database, sql, -1, &statement, NULL) != SQLITE_OK || sqlite3_step(statement) != SQLITE_ROW)
+		fail_msg("%s: %s", sql, sqlite3_errmsg(database));
+	int64_t found = sqlite3_column_int64(statement, 0);
+	sqlite3_finalize(statement);
+	return found;
+}
+
+static void set_up(void)
+{
+	struct meow_error err;
+	assert_ok(meow_setup(url, NULL, NULL, NULL, &err), err);
+}
+
+static struct meow_store *fresh_store(void)
+{
+	struct meow_error err;
+	fresh_path();
+	set_up();
+	struct meow_store *store = meow_store_open(url, &err);
+	if (!store)
+		fail_msg("%s", err.text);
+	return store;
+}
+
+static bool append(struct meow_store *store, const char *id, size_t count, struct meow_error *err)
+{
+	struct meow_new_event *events = calloc(count, sizeof(*events));
+	assert_non_null(events);
+	for (size_t i = 0; i < count; i++)
+		events[i] = (struct meow_new_event){.type = MEOW_BYTES("a"), .data = MEOW_BYTES("{}"), .time_us = MEOW_NO_TIME};
+	const struct meow_append append = {
+		.aggregate_type = "order", .aggregate_id = id, .expected = MEOW_EXPECT_ANY, .events = events, .count = count};
+	bool done = meow_append(store, &append, NULL, NULL, err);
+	free(events);
+	return done;
+}
+
+static int64_t version_of(struct meow_store *store, const char *id)
+{
+	struct meow_error err;
+	int64_t version;
+	assert_ok(meow_version(store, "order", id, &version, &err), err);
+	return version;
+}
+
+// --- files ---
+
+static void write_file(const char *text, size_t size)
+{
+	FILE *file = fopen(path, "w");
+	assert_non_null(file);
+	assert_int_equal(fwrite(text, 1, size, file), size);
+	fclose(file);
+}
+
+static void make_missing(void)
+{
+}
+
+static void make_folder(void)
+{
+	assert_int_equal(mkdir(path, 0755), 0);
+}
+
+static void make_empty(void)
+{
+	write_file("", 0);
+}
+
+static void make_text(void)
+{
+	char text[4096];
+	memset(text, 'x', sizeof(text));
+	write_file(text, sizeof(text));
+}
+
+static void make_anothers(void)
+{
+	sqlite3 *database = open_database();
+	run(database, "CREATE TABLE bookmarks (a)");
+	sqlite3_close(database);
+}
+
+static void make_claimed(void)
+{
+	sqlite3 *database = open_database();
+	run(database, "PRAGMA application_id = 252006675; CREATE TABLE a (b); DROP TABLE a");
+	sqlite3_close(database);
+}
+
+static void make_pythons(void)
+{
+	sqlite3 *database = open_database();
+	run(database, "CREATE TABLE es_aggregates (id CHAR(64)); CREATE TABLE es_events (id INTEGER PRIMARY KEY);"
+				  "CREATE TABLE es_aggregate_snapshots (aggregate_id CHAR(64))");
+	sqlite3_close(database);
+}
+
+static void make_alike(void)
+{
+	sqlite3 *database = open_database();
+	run(database, "CREATE TABLE es_events (id INTEGER PRIMARY KEY)");
+	sqlite3_close(database);
+}
+
+static void make_newer(void)
+{
+	set_up();
+	sqlite3 *database = open_database();
+	run(database, "UPDATE meowmx_meta SET schema_version = 99");
+	sqlite3_close(database);
+}
+
+static void make_damaged(void)
+{
+	struct meow_error err;
+	set_up();
+	struct meow_store *store = meow_store_open(url, &err);
+	assert_ok(append(store, "o", 1000, &err), err);
+	meow_store_close(store); // the last one: all of the log is in the file now
+	FILE *file = fopen(path, "r+");
+	char garbage[512];
+	memset(garbage, 0xa5, sizeof(garbage));
+	fseek(file, 0, SEEK_END);
+	for (long at = 100, end = ftell(file); at < end; at += 1024) {
+		fseek(file, at, SEEK_SET);
+		fwrite(garbage, 1, sizeof(garbage), file);
+	}
+	fclose(file);
+}
+
+static void a_file_that_cannot_be_used_says_why(void **state)
+{
+	(void)state;
+	static const struct {
+		void (*make)(void);
+		enum meow_error_kind open;
+		const char *open_words;
+		enum meow_error_kind setup; // none: it works
+		const char *setup_words;
+	} cases[] = {
+		{make_missing, MEOW_MISSING, "meowmx setup", MEOW_ERROR_NONE, NULL},
+		{make_folder, MEOW_CONFIG, "is no file", MEOW_CONFIG, "is no file"},
+		{make_empty, MEOW_CONFIG, "is not set up: run `meowmx setup`", MEOW_ERROR_NONE, NULL},
+		{make_text, MEOW_CONFIG, "is no SQLite database", MEOW_CONFIG, "is no SQLite database"},
+		{make_anothers, MEOW_CONFIG, "belongs to another program, it has a table bookmarks", MEOW_CONFIG,
+			"name a file of its own"},
+		{make_claimed, MEOW_CONFIG, "of application id 252006675", MEOW_CONFIG, "of application id 252006675"},
+		{make_pythons, MEOW_CONFIG, "Python meowmx", MEOW_CONFIG, "Python meowmx"},
+		{make_alike, MEOW_CONFIG, "that are not meowmx's", MEOW_CONFIG, "that are not meowmx's"},
+		{make_newer, MEOW_CONFIG, "newer meowmx (schema 99, this one knows 1)", MEOW_CONFIG,
+			"newer meowmx (schema 99, this one knows 1)"},
+		{make_damaged, MEOW_IO, "is damaged", MEOW_IO, "is damaged"},
+	};
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		struct meow_error err = {0};
+		fresh_path();
+		cases[i].make();
+		assert_null(meow_store_open(url, &err));
+		assert_refused(err, cases[i].open, cases[i].open_words);
+		assert_non_null(strstr(err.text, path));
+		err = (struct meow_error){0};
+		bool done = meow_setup(url, NULL, NULL, NULL, &err);
+		if (done != (cases[i].setup == MEOW_ERROR_NONE))
+			fail_msg("case %zu: set-up %s: %s", i, done ? "worked" : "failed", err.text);
+		if (!done)
+			assert_refused(err, cases[i].setup, cases[i].setup_words);
+	}
+	struct meow_error err;
+	assert_null(meow_store_open("sqlite:", &err));
+	assert_refused(err, MEOW_CONFIG, "names no file");
+	snprintf(url, sizeof(url), "sqlite:%s/none/x.db", scratch_folder());
+	assert_false(meow_setup(url, NULL, NULL, NULL, &err));
+	assert_refused(err, MEOW_MISSING, "cannot be opened");
+}
+
+// In a child that is nobody, since root may write everything. Exit status: the kind.
+static int kind_for_nobody(bool setup)
+{
+	pid_t child = fork();
+	assert_true(child >= 0);
+	if (child == 0) {
+		struct meow_error err = {0};
+		if (geteuid() == 0 && setuid(65534) != 0)
+			_exit(99);
+		if (setup)
+			_exit(meow_setup(url, NULL, NULL, NULL, &err) ? 0 : (int)err.kind);
+		struct meow_store *store = meow_store_open(url, &err);
+		if (store && append(store, "o", 1, &err))
+			_exit(0);
+		_exit((int)err.kind);
+	}
+	int status;
+	assert_int_equal(waitpid(child, &status, 0), child);
+	return WEXITSTATUS(status);
+}
+
+static void a_file_that_can_only_be_read_is_denied(void **state)
+{
+	(void)state;
+	struct meow_error err;
+	struct meow_store *store = fresh_store();
+	assert_ok(append(store, "o", 1, &err), err);
+	meow_store_close(store);
+	assert_int_equal(chmod(path, 0444), 0);
+	assert_int_equal(kind_for_nobody(false), MEOW_DENIED);
+	assert_int_equal(kind_for_nobody(true), MEOW_DENIED);
+	assert_int_equal(chmod(path, 0), 0);
+	assert_int_equal(kind_for_nobody(false), MEOW_DENIED);
+	if (geteuid() != 0)
+		return;
+	// The folder must be writable, too: SQLite keeps its log there.
+	assert_int_equal(chmod(path, 0666), 0);
+	assert_int_equal(kind_for_nobody(false), MEOW_DENIED);
+}
+
+static void a_full_disk_leaves_nothing_half_done(void **state)
+{
+	(void)state;
+	struct meow_error err;
+	struct meow_store *store = fresh_store();
+	sqlite3 *database = meow_store_sqlite(store);
+	assert_non_null(database);
+	assert_null(meow_store_postgres(store));
+	assert_ok(append(store, "o", 3, &err), err);
+	run(database, "PRAGMA max_page_count = 15"); // what SQLite says is what it says of a full disk
+	assert_false(append(store, "o", 5000, &err));
+	assert_refused(err, MEOW_IO, "disk is full");
+	assert_int_equal(version_of(store, "o"), 2);
+	run(database, "PRAGMA max_page_count = 1000000");
+	assert_ok(append(store, "o", 1, &err), err);
+	assert_int_equal(version_of(store, "o"), 3);
+	meow_store_close(store);
+}
+
+// --- set-up ---
+
+static void set_up_works_twice_and_makes_a_file_of_its_own(void **state)
+{
+	(void)state;
+	struct meow_error err;
+	struct meow_store *store = fresh_store();
+	assert_ok(append(store, "o", 1, &err), err);
+	set_up();
+	assert_int_equal(version_of(store, "o"), 0);
+	sqlite3 *database = open_database();
+	assert_int_equal(number(database, "PRAGMA application_id"), 0x6d656f77);
+	assert_int_equal(number(database, "PRAGMA user_version"), 1);
+	assert_int_equal(number(database, "SELECT count(*) FROM pragma_journal_mode WHERE journal_mode = 'wal'"), 1);
+	sqlite3_close(database);
+	sqlite3 *own = meow_store_sqlite(store);
+	assert_int_equal(number(own, "PRAGMA foreign_keys"), 1);
+	assert_int_equal(number(own, "PRAGMA synchronous"), 2);
+	meow_store_close(store);
+
+	assert_ok(meow_setup(url, "text", NULL, NULL, &err), err);
+	assert_false(meow_setup(url, "UUID", NULL, NULL, &err));
+	assert_refused(err, MEOW_INVALID, "SQLite keeps ids as TEXT");
+	const struct store_setup renamed = {.url = url, .tables = {.events = "es_event"}};
+	assert_false(store_setup(&renamed, &err));
+	assert_refused(err, MEOW_CONFIG, "only tables of PostgreSQL");
+	char absolute[320];
+	snprintf(absolute, sizeof(absolute), "sqlite://%s", path);
+	store = meow_store_open(absolute, &err);
+	assert_non_null(store);
+	assert_int_equal(version_of(store, "o"), 0);
+	meow_store_close(store);
+}
+
+static void *set_up_in_a_thread(void *arg)
+{
+	struct meow_error *err = arg;
+	*err = (struct meow_error){0};
+	if (!meow_setup(url, NULL, NULL, NULL, err))
+		return NULL;
+	struct meow_store *store = meow_store_open(url, err);
+	if (store && append(store, "o", 1, err))
+		meow_store_close(store);
+	return NULL;
+}
+
+static void many_may_set_up_at_once(void **state)
+{
+	(void)state;
+	pthread_t threads[8];
+	struct meow_error errors[8];
+	fresh_path();
+	for (int i = 0; i < 8; i++)
+		assert_int_equal(pthread_create(&threads[i], NULL, set_up_in_a_thread, &errors[i]), 0);
+	for (int i = 0; i < 8; i++) {
+		pthread_join(threads[i], NULL);
+		if (errors[i].kind)
+			fail_msg("%s", errors[i].text);
+	}
+	struct meow_error err;
+	struct meow_store *store = meow_store_open(url, &err);
+	assert_int_equal(version_of(store, "o"), 7);
+	meow_store_close(store);
+}
+
+static void a_store_in_memory_goes_with_its_handle(void **state)
+{
+	(void)state;
+	struct meow_error err;
+	struct session_source source;
+	bool claimed = false;
+	for (int i = 0; i < 2; i++) {
+		struct meow_store *store = meow_store_open("sqlite::memory:", &err);
+		if (!store)
+			fail_msg("%s", err.text);
+		assert_int_equal(version_of(store, "o"), -1);
+		assert_ok(append(store, "o", 2, &err), err);
+		assert_int_equal(version_of(store, "o"), 1);
+		assert_ok(store_work_claim(store, "s", &claimed, &err), err);
+		assert_true(claimed);
+		meow_store_close(store);
+	}
+	assert_false(store_source_init(&source, "sqlite::memory:", &err));
+	assert_refused(err, MEOW_INVALID, "cannot follow it");
+	assert_false(meow_setup("sqlite::memory:", NULL, NULL, NULL, &err));
+	assert_refused(err, MEOW_INVALID, "is set up when it is opened");
+}
+
+// --- an application's own database ---
+
+static void the_tables_may_stand_beside_an_applications(void **state)
+{
+	(void)state;
+	struct meow_error err;
+	fresh_path();
+	sqlite3 *database = open_database();
+	run(database, "PRAGMA application_id = 77; PRAGMA user_version = 5; PRAGMA encoding = 'UTF-16le';"
+				  "CREATE TABLE stock (item TEXT)");
+	assert_null(meow_store_on_sqlite(database, &err));
+	assert_refused(err, MEOW_CONFIG, "call meow_setup_on_sqlite");
+	run(database, "BEGIN");
+	assert_ok(meow_setup_on_sqlite(database, &err), err);
+	run(database, "ROLLBACK");
+	assert_null(meow_store_on_sqlite(database, &err));
+	run(database, "BEGIN");
+	assert_ok(meow_setup_on_sqlite(database, &err), err);
+	run(database, "COMMIT");
+	assert_ok(meow_setup_on_sqlite(database, &err), err);
+	assert_int_equal(number(database, "PRAGMA application_id"), 77);
+	assert_int_equal(number(database, "PRAGMA user_version"), 5);
+
+	// Whatever the encoding of the database, bytes come back as they were.
+	struct meow_store *store = meow_store_on_sqlite(database, &err);
+	static const char data[] = "{\"é\":1.0, \"\\u0000\": \"\xf0\x9f\x90\xb1\"}";
+	struct meow_new_event event = {.type = MEOW_BYTES("a"), .data = bytes_of(data), .time_us = MEOW_NO_TIME};
+	const struct meow_append append = {
+		.aggregate_type = "order", .aggregate_id = "é", .expected = MEOW_EXPECT_NEW, .events = &event, .count = 1};
+	assert_ok(meow_append(store, &append, NULL, NULL, &err), err);
+	meow_store_close(store);
+	store = meow_store_open(url, &err); // and others may open it by its name
+	if (!store)
+		fail_msg("%s", err.text);
+	const struct meow_query query = {
+		.aggregate_type = "order", .aggregate_id = "é", .from = INT64_MIN, .to = INT64_MAX};
+	struct meow_cursor *cursor = meow_load(store, &query, &err);
+	struct meow_event loaded;
+	bool found;
+	assert_ok(meow_cursor_next(cursor, &loaded, &found, &err), err);
+	assert_true(found && bytes_equal(loaded.data, bytes_of(data)));
+	meow_cursor_close(cursor);
+	meow_store_close(store);
+	assert_int_equal(sqlite3_close(database), SQLITE_OK);
+}
+
+static void a_snapshot_that_is_too_old_to_write_is_a_conflict(void **state)
+{
+	(void)state;
+	struct meow_error err;
+	struct meow_store *other = fresh_store();
+	sqlite3 *database = open_database();
+	struct meow_store *store = meow_store_on_sqlite(database, &err);
+	assert_non_null(store);
+	run(database, "BEGIN"); // deferred: it reads, and others write meanwhile
+	assert_int_equal(version_of(store, "o"), -1);
+	assert_ok(append(other, "o", 1, &err), err);
+	assert_false(append(store, "o", 1, &err));
+	assert_refused(err, MEOW_CONFLICT, "BEGIN IMMEDIATE");
+	assert_int_equal(version_of(store, "o"), -1);
+	run(database, "ROLLBACK; BEGIN IMMEDIATE");
+	assert_ok(append(store, "o", 1, &err), err);
+	run(database, "COMMIT");
+	assert_int_equal(version_of(other, "o"), 1);
+	meow_store_close(store);
+	assert_int_equal(sqlite3_close(database), SQLITE_OK);
+	meow_store_close(other);
+}
+
+// --- locks ---
+
+struct waiter {
+	pthread_t thread;
+	struct meow_error err;
+	bool done;
+};
+
+static void *append_in_a_thread(void *arg)
+{
+	struct waiter *waiter = arg;
+	struct meow_store *store = meow_store_open(url, &waiter->err);
+	waiter->done = store && append(store, "o", 1, &waiter->err);
+	meow_store_close(store);
+	return NULL;
+}
+
+struct session_wait {
+	struct loop *loop;
+	struct session *session;
+	struct loop_timer *timer;
+	int64_t longest_us, last_us;
+	int answers;
+	struct meow_error err;
+	void (*on_turn)(struct session_wait *wait);
+	sqlite3 *holder;
+};
+
+// Counts how long the loop stood still.
+static void on_turn(void *arg)
+{
+	struct session_wait *wait = arg;
+	int64_t now = loop_now_us(wait->loop);
+	if (wait->last_us && now - wait->last_us > wait->longest_us)
+		wait->longest_us = now - wait->last_us;
+	wait->last_us = now;
+	if (wait->on_turn)
+		wait->on_turn(wait);
+	loop_timer_start(wait->timer, 1000);
+}
+
+static void on_answer(struct session_wait *wait, const struct meow_error *err)
+{
+	wait->answers++;
+	wait->err = err ? *err : (struct meow_error){0};
+	loop_stop(wait->loop);
+}
+
+static void on_open(void *arg, const struct session_info *info, const struct meow_error *err)
+{
+	(void)info;
+	on_answer(arg, err);
+}
+
+static void on_saved(void *arg, const struct meow_error *err)
+{
+	on_answer(arg, err);
+}
+
+static void on_head(void *arg, int64_t last_position, const struct meow_error *err)
+{
+	(void)last_position;
+	on_answer(arg, err);
+}
+
+static void start_session(struct session_wait *wait, struct session_source *source)
+{
+	struct meow_error err;
+	*wait = (struct session_wait){.loop = loop_create(&err)};
+	assert_non_null(wait->loop);
+	assert_ok(store_source_init(source, url, &err), err);
+	wait->session = source->create(source->arg, wait->loop, &err);
+	wait->timer = loop_timer_create(wait->loop, on_turn, wait);
+	assert_non_null(wait->session);
+	assert_non_null(wait->timer);
+	session_open(wait->session, on_open, wait);
+	loop_run(wait->loop);
+	if (wait->err.kind)
+		fail_msg("%s", wait->err.text);
+}
+
+static void end_session(struct session_wait *wait, struct session_source *source)
+{
+	loop_timer_destroy(wait->timer);
+	session_destroy(wait->session);
+	store_source_finish(source);
+	loop_destroy(wait->loop);
+}
+
+static void release_after_a_while(struct session_wait *wait)
+{
+	static int turns;
+	if (++turns == 200)
+		run(wait->holder, "COMMIT");
+}
+
+static const struct checkpoint checkpoint = {.subscription = "s", .delivered = 1, .position = 1, .state = "RUNNING"};
+
+static void a_lock_is_waited_for_without_blocking_the_loop(void **state)
+{
+	(void)state;
+	struct session_wait wait;
+	struct session_source source;
+	struct waiter waiter = {.done = false};
+	meow_store_close(fresh_store());
+	start_session(&wait, &source);
+	wait.holder = open_database();
+	run(wait.holder, "BEGIN IMMEDIATE");
+	assert_int_equal(pthread_create(&waiter.thread, NULL, append_in_a_thread, &waiter), 0);
+	wait.on_turn = release_after_a_while;
+	loop_timer_start(wait.timer, 0);
+	session_checkpoint_save(wait.session, &checkpoint, on_saved, &wait);
+	loop_run(wait.loop);
+	if (wait.err.kind)
+		fail_msg("%s", wait.err.text);
+	pthread_join(waiter.thread, NULL);
+	if (!waiter.done)
+		fail_msg("%s", waiter.err.text);
+	assert_true(wait.longest_us < 1000000);
+	sqlite3_close(wait.holder);
+	end_session(&wait, &source);
+}
+
+static void a_lock_that_stays_ends_after_ten_seconds(void **state)
+{
+	(void)state;
+	struct session_wait wait;
+	struct session_source source;
+	struct waiter waiter = {.done = false};
+	meow_store_close(fresh_store());
+	start_session(&wait, &source);
+	sqlite3 *holder = open_database();
+	run(holder, "BEGIN IMMEDIATE");
+	assert_int_equal(pthread_create(&waiter.thread, NULL, append_in_a_thread, &waiter), 0);
+	loop_timer_start(wait.timer, 0);
+	wait.answers = 0;
+	session_checkpoint_save(wait.session, &checkpoint, on_saved, &wait);
+	session_head(wait.session, on_head, &wait); // waits behind it, and fails with it
+	loop_run(wait.loop);
+	assert_refused(wait.err, MEOW_UNAVAILABLE, "locked");
+	assert_int_equal(wait.answers, 2);
+	pthread_join(waiter.thread, NULL);
+	assert_false(waiter.done);
+	assert_refused(waiter.err, MEOW_UNAVAILABLE, "locked");
+	run(holder, "ROLLBACK");
+	sqlite3_close(holder);
+	end_session(&wait, &source);
+}
+
+// --- a file that is not the one any more ---
+
+// As somebody does who brings a copy back: the old one's log goes, and the new one takes its place.
+static void put_in_place(const char *place)
+{
+	static const char *const logs[] = {"-wal", "-shm"};
+	char log[sizeof(path) + 8];
+	for (size_t i = 0; i < 2; i++) {
+		snprintf(log, sizeof(log), "%s%s", place, logs[i]);
+		assert_int_equal(unlink(log), 0);
+	}
+	assert_int_equal(rename(path, place), 0);
+}
+
+static void a_file_that_was_replaced_is_opened_anew(void **state)
+{
+	(void)state;
+	struct meow_error err;
+	struct session_wait wait;
+	struct session_source source;
+	char first[sizeof(path)];
+	struct meow_store *store = fresh_store();
+	assert_ok(append(store, "o", 5, &err), err);
+	start_session(&wait, &source);
+	memcpy(first, path, sizeof(path));
+	meow_store_close(fresh_store());
+	put_in_place(first);
+	memcpy(path, first, sizeof(path));
+	assert_int_equal(version_of(store, "o"), -1);
+	assert_ok(append(store, "o", 1, &err), err);
+	sqlite3 *database = open_database();
+	assert_int_equal(number(database, "SELECT count(*) FROM es_events"), 1);
+	sqlite3_close(database);
+	session_head(wait.session, on_head, &wait);
+	loop_run(wait.loop);
+	assert_refused(wait.err, MEOW_UNAVAILABLE, "moved, removed or replaced");
+	end_session(&wait, &source);
+
+	assert_int_equal(unlink(path), 0);
+	assert_false(append(store, "o", 1, &err));
+	assert_refused(err, MEOW_MISSING, "there is no file");
+	meow_store_close(store);
+}
+
+// --- noticing a change ---
+
+struct watcher {
+	struct session_wait wait;
+	struct session_source source;
+	bool notified;
+};
+
+static void on_notify(void *arg)
+{
+	struct watcher *watcher = arg;
+	watcher->notified = true;
+	loop_stop(watcher->wait.loop);
+}
+
+static void doze(struct watcher *watcher)
+{
+	session_doze(watcher->wait.session, on_saved, &watcher->wait);
+	loop_run(watcher->wait.loop);
+	if (watcher->wait.err.kind)
+		fail_msg("%s", watcher->wait.err.text);
+}
+
+static void notices(struct watcher *watcher, struct meow_store *store)
+{
+	struct meow_error err;
+	for (int i = 0; i < 3; i++) {
+		doze(watcher);
+		watcher->notified = false;
+		assert_ok(append(store, "o", 1, &err), err);
+		loop_run(watcher->wait.loop);
+		assert_true(watcher->notified);
+	}
+}
+
+static void a_change_is_noticed(bool without_inotify, const char *journal_mode)
+{
+	struct watcher watcher = {.notified = false};
+	struct rlimit before, tight;
+	struct meow_store *store = fresh_store();
+	run(meow_store_sqlite(store), journal_mode);
+	start_session(&watcher.wait, &watcher.source);
+	session_on_notify(watcher.wait.session, on_notify, &watcher);
+	session_head(watcher.wait.session, on_head, &watcher.wait);
+	loop_run(watcher.wait.loop);
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+	int next = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	assert_true(next >= 0);
+	close(next);
+	tight = before;
+	tight.rlim_cur = (rlim_t)next; // no descriptor more
+	if (without_inotify)
+		assert_int_equal(setrlimit(RLIMIT_NOFILE, &tight), 0);
+	doze(&watcher);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+	notices(&watcher, store);
+	end_session(&watcher.wait, &watcher.source);
+	meow_store_close(store);
+}
+
+static void a_change_is_noticed_in_every_way(void **state)
+{
+	(void)state;
+	a_change_is_noticed(false, "PRAGMA journal_mode = WAL");
+	a_change_is_noticed(false, "PRAGMA journal_mode = DELETE");
+	a_change_is_noticed(true, "PRAGMA journal_mode = WAL");
+	a_change_is_noticed(true, "PRAGMA journal_mode = DELETE");
+}
+
+// --- statements ---
+
+static char *read_whole(const char *name)
+{
+	char file_path[512];
+	snprintf(file_path, sizeof(file_path), "%s/%s", folder, name);
+	FILE *file = fopen(file_path, "r");
+	assert_non_null(file);
+	char *text = calloc(1, 65536);
+	assert_non_null(text);
+	assert_true(fread(text, 1, 65535, file) > 0);
+	fclose(file);
+	return text;
+}
+
+static void check_plan(sqlite3 *database, const char *name, const char *sql)
+{
+	char explain[8192];
+	sqlite3_stmt *statement;
+	snprintf(explain, sizeof(explain), "EXPLAIN QUERY PLAN %s", sql);
+	assert_int_equal(sqlite3_prepare_v2(database, explain, -1, &statement, NULL), SQLITE_OK);
+	while (sqlite3_step(statement) == SQLITE_ROW) {
+		const char *step = (const char *)sqlite3_column_text(statement, 3);
+		if (strstr(step, "SCAN es_events") || strstr(step, "SCAN e ") || strstr(step, "TEMP B-TREE"))
+			fail_msg("%s: %s", name, step);
+	}
+	sqlite3_finalize(statement);
+}
+
+static void each_statement_walks_an_index(void **state)
+{
+	(void)state;
+	meow_store_close(fresh_store());
+	sqlite3 *database = open_database();
+	DIR *open = opendir(folder);
+	assert_non_null(open);
+	struct dirent *entry;
+	int count = 0;
+	while ((entry = readdir(open)) != NULL) {
+		const char *end = strrchr(entry->d_name, '.'), *tail;
+		if (!end || strcmp(end, ".sql") != 0)
+			continue;
+		char *sql = read_whole(entry->d_name);
+		if (strncmp(sql, "-- ", 3) != 0)
+			fail_msg("%s does not say what it is for", entry->d_name);
+		sqlite3_stmt *statement;
+		if (sqlite3_prepare_v2(database, sql, -1, &statement, &tail) != SQLITE_OK)
+			fail_msg("%s: %s", entry->d_name, sqlite3_errmsg(database));
+		sqlite3_finalize(statement);
+		assert_true(strspn(tail, " \n") == strlen(tail));
+		check_plan(database, entry->d_name, sql);
+		free(sql);
+		count++;
+	}
+	closedir(open);
+	assert_true(count > 20);
+	sqlite3_close(database);
+}
+
+int main(int argc, char **argv)
+{
+	folder = argc > 1 ? argv[1] : "src/store/sqlite/sql";
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_file_that_cannot_be_used_says_why),
+		cmocka_unit_test(a_file_that_can_only_be_read_is_denied),
+		cmocka_unit_test(a_full_disk_leaves_nothing_half_done),
+		cmocka_unit_test(set_up_works_twice_and_makes_a_file_of_its_own),
+		cmocka_unit_test(many_may_set_up_at_once),
+		cmocka_unit_test(a_store_in_memory_goes_with_its_handle),
+		cmocka_unit_test(the_tables_may_stand_beside_an_applications),
+		cmocka_unit_test(a_snapshot_that_is_too_old_to_write_is_a_conflict),
+		cmocka_unit_test(a_lock_is_waited_for_without_blocking_the_loop),
+		cmocka_unit_test(a_lock_that_stays_ends_after_ten_seconds),
+		cmocka_unit_test(a_file_that_was_replaced_is_opened_anew),
+		cmocka_unit_test(a_change_is_noticed_in_every_way),
+		cmocka_unit_test(each_statement_walks_an_index),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
