@@ -30,7 +30,9 @@ static void json_holder(struct buffer *out, const struct session_holder *holder)
 static void json_store(struct buffer *out, const struct store_status *status)
 {
 	const struct session_info *info = &status->info;
-	buffer_put_text(out, "{\"store_id\":");
+	buffer_put_text(out, "{\"kind\":");
+	buffer_put_json(out, bytes_of(status->kind));
+	buffer_put_text(out, ",\"store_id\":");
 	buffer_put_json(out, bytes_of(info->store.store_id));
 	buffer_printf(out, ",\"server_version\":%d,\"head\":%lld", info->server_version, (long long)status->head);
 	if (status->settled >= 0)
