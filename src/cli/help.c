@@ -6,7 +6,7 @@
 #define WIDTH 100
 
 static const char about[] =
-	"meowmx keeps an application's events in PostgreSQL, appends them with a version check, and republishes "
+	"meowmx keeps an application's events in PostgreSQL or SQLite, appends them with a version check, and republishes "
 	"them, in order, to Kafka, Redis Streams and files.";
 
 struct exit_status {

@@ -149,21 +149,21 @@ static enum lite_step find_repeated(struct lite *lite, const struct meow_append 
 
 // --- append ---
 
-static bool add(struct lite *lite, const struct meow_append *append, const char *token, int64_t version,
+// The aggregate stands at `last` already.
+static bool add(struct lite *lite, const struct meow_append *append, const char *token, int64_t last,
 	struct outcome *outcome, struct meow_error *err)
 {
 	struct lite_new_events common = {.aggregate_type = append->aggregate_type,
 		.aggregate_id = append->aggregate_id,
 		.token = token,
 		.now_us = lite_now_us()};
-	int64_t last = version + (int64_t)append->count, position = 0;
+	int64_t version = last - (int64_t)append->count, position = 0;
 	if (last > INT32_MAX)
 		return error_set(err, MEOW_INVALID, "aggregate %s has too many events", append->aggregate_id);
-	if (!lite_draw_transaction(&common.transaction_id, err) ||
-		!lite_set_version(lite, append->aggregate_type, append->aggregate_id, last, err))
+	if (!lite_draw_transaction(&common.transaction_id, err))
 		return false;
 	for (size_t i = 0; i < append->count; i++) {
-		if (lite_insert_event(lite, &common, &append->events[i], version + 1 + (int64_t)i, &position, err))
+		if (lite_insert_event(lite, &common, &append->events[i], ++version, &position, err))
 			continue;
 		struct meow_error reason = *err;
 		if (reason.kind == MEOW_INVALID && append->count > 1)
@@ -175,10 +175,27 @@ static bool add(struct lite *lite, const struct meow_append *append, const char 
 	return true;
 }
 
+// Most appends name a version, and it is the one that is there: then this is all there is to check.
+static enum lite_step move(struct lite *lite, const struct meow_append *append, struct meow_error *err)
+{
+	uint64_t moved = 0;
+	if (append->expected < 0)
+		return LITE_DONE;
+	struct lite_call call = lite_call(lite, LITE_APPEND_MOVE);
+	lite_put_text(&call, bytes_of(append->aggregate_id));
+	lite_put_text(&call, bytes_of(append->aggregate_type));
+	lite_put_int(&call, append->expected);
+	lite_put_int(&call, append->expected + (int64_t)append->count);
+	return !lite_run(&call, &moved, err) ? LITE_FAILED : moved ? LITE_ROW : LITE_DONE;
+}
+
 static bool append_locked(struct lite *lite, const struct meow_append *append, const char *token,
 	struct outcome *outcome, struct meow_error *err)
 {
-	int64_t version;
+	int64_t version, count = (int64_t)append->count;
+	enum lite_step moved = move(lite, append, err);
+	if (moved != LITE_DONE)
+		return moved == LITE_ROW && add(lite, append, token, append->expected + count, outcome, err);
 	if (!lite_find_version(lite, append->aggregate_type, append->aggregate_id, &version, NULL, err))
 		return false;
 	bool fits = append->expected == MEOW_EXPECT_ANY || append->expected == version;
@@ -188,7 +205,8 @@ static bool append_locked(struct lite *lite, const struct meow_append *append, c
 			return repeated == LITE_ROW;
 	}
 	if (fits)
-		return add(lite, append, token, version, outcome, err);
+		return lite_set_version(lite, append->aggregate_type, append->aggregate_id, version + count, err) &&
+			   add(lite, append, token, version + count, outcome, err);
 	outcome->found = version;
 	return store_conflict(append, version, err);
 }

@@ -23,6 +23,7 @@ static const char *const statements[LITE_STATEMENTS] = {
 	[LITE_AGGREGATES_AFTER] = sql_aggregates_after,
 	[LITE_APPEND_AGGREGATE] = sql_append_aggregate,
 	[LITE_APPEND_EVENT] = sql_append_event,
+	[LITE_APPEND_MOVE] = sql_append_move,
 	[LITE_APPEND_REPEATED] = sql_append_repeated,
 	[LITE_BULK_EVENT] = sql_bulk_event,
 	[LITE_CHECKPOINT_LOAD] = sql_checkpoint_load,
