@@ -297,6 +297,21 @@ static void a_full_disk_leaves_nothing_half_done(void **state)
 	meow_store_close(store);
 }
 
+static void what_is_missing_in_it_is_named(void **state)
+{
+	(void)state;
+	struct meow_error err;
+	const struct meow_query category = {.aggregate_type = "order", .from = INT64_MIN, .to = INT64_MAX};
+	struct meow_store *store = fresh_store();
+	run(meow_store_sqlite(store), "DROP INDEX meowmx_events_category");
+	assert_null(meow_load(store, &category, &err));
+	assert_refused(err, MEOW_CONFIG, "no such index: meowmx_events_category");
+	run(meow_store_sqlite(store), "ALTER TABLE es_events RENAME COLUMN append_id TO other");
+	assert_false(append(store, "o", 1, &err));
+	assert_refused(err, MEOW_CONFIG, "append_id");
+	meow_store_close(store);
+}
+
 // --- set-up ---
 
 static void set_up_works_twice_and_makes_a_file_of_its_own(void **state)
@@ -782,6 +797,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(a_file_that_cannot_be_used_says_why),
 		cmocka_unit_test(a_file_that_can_only_be_read_is_denied),
 		cmocka_unit_test(a_full_disk_leaves_nothing_half_done),
+		cmocka_unit_test(what_is_missing_in_it_is_named),
 		cmocka_unit_test(set_up_works_twice_and_makes_a_file_of_its_own),
 		cmocka_unit_test(many_may_set_up_at_once),
 		cmocka_unit_test(a_store_in_memory_goes_with_its_handle),

@@ -17,12 +17,10 @@ bool lite_version(struct meow_store *base, const char *aggregate_type, const cha
 static void take_item(struct lite_call *call, struct buffer *texts, struct meow_aggregate_info *ret_item)
 {
 	struct meow_bytes type = lite_text(call, 0), id = lite_text(call, 1);
-	if (!type.data || !id.data) // neither column is ever NULL
-		texts->failed = true;
 	*ret_item =
 		(struct meow_aggregate_info){.type = {NULL, type.size}, .id = {NULL, id.size}, .version = lite_int(call, 2)};
-	if (texts->failed)
-		return;
+	if (!type.data || !id.data)
+		return; // the next step fails
 	buffer_put(texts, type.data, type.size + 1);
 	buffer_put(texts, id.data, id.size + 1);
 }

@@ -25,8 +25,8 @@ bool lite_find_version(struct lite *lite, const char *aggregate_type, const char
 	bool ok = step != LITE_FAILED;
 	if (step == LITE_ROW) {
 		struct meow_bytes type = lite_text(&call, 1);
-		if (!type.data)
-			ok = error_no_memory(err);
+		if (!lite_good(&call, err))
+			ok = false;
 		else if (!bytes_equal(type, bytes_of(aggregate_type)))
 			ok = store_type_mismatch(aggregate_id, type.data, aggregate_type, err);
 		else

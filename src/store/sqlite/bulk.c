@@ -47,7 +47,7 @@ static bool same_json(struct meow_bytes a, struct meow_bytes b)
 	return true;
 }
 
-static bool same_event(const struct lite_call *call, const struct meow_new_event *event)
+static bool same_event(struct lite_call *call, const struct meow_new_event *event)
 {
 	return bytes_equal(lite_text(call, 0), event->type) && same_json(lite_text(call, 1), event->data) &&
 		   same_json(lite_text(call, 2), event->metadata) &&
@@ -61,12 +61,13 @@ static bool compare(struct bulk *bulk, const struct store_bulk_line *line, struc
 	lite_put_int(&call, line->version);
 	enum lite_step step = lite_step(&call, err);
 	bool same = step == LITE_ROW && same_event(&call, &line->event);
-	if (step != LITE_FAILED && !same)
+	bool read = step != LITE_FAILED && lite_good(&call, err);
+	if (read && !same)
 		error_set(err, MEOW_CONFLICT, "version conflict: %s %s has another event at version %" PRId64,
 			line->aggregate_type, line->aggregate_id, line->version);
 	lite_end(&call);
-	bulk->result.skipped += same;
-	return same;
+	bulk->result.skipped += read && same;
+	return read && same;
 }
 
 static bool add(struct bulk *bulk, const struct store_bulk_line *line, int64_t version, struct meow_error *err)

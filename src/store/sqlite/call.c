@@ -130,10 +130,17 @@ bool lite_run(struct lite_call *call, uint64_t *ret_changed, struct meow_error *
 	return step == LITE_DONE;
 }
 
-struct meow_bytes lite_text(const struct lite_call *call, int column)
+struct meow_bytes lite_text(struct lite_call *call, int column)
 {
 	const char *text = (const char *)sqlite3_column_text(call->statement, column);
+	if (!text && !lite_is_null(call, column))
+		note(call, SQLITE_NOMEM);
 	return (struct meow_bytes){text, text ? (size_t)sqlite3_column_bytes(call->statement, column) : 0};
+}
+
+bool lite_good(struct lite_call *call, struct meow_error *err)
+{
+	return call->failed == SQLITE_OK || lite_error(call->lite, call->failed, err);
 }
 
 int64_t lite_int(const struct lite_call *call, int column)
@@ -151,9 +158,9 @@ bool lite_is_null(const struct lite_call *call, int column)
 	return sqlite3_column_type(call->statement, column) == SQLITE_NULL;
 }
 
-struct meow_event lite_event(const struct lite_call *call)
+bool lite_add_event(struct batch *batch, struct lite_call *call, struct meow_error *err)
 {
-	return (struct meow_event){
+	const struct meow_event event = {
 		.position = lite_int(call, 0),
 		.aggregate_type = lite_text(call, 1),
 		.aggregate_id = lite_text(call, 2),
@@ -164,13 +171,7 @@ struct meow_event lite_event(const struct lite_call *call)
 		.time_us = lite_time(call, 7),
 		.transaction_id = (uint64_t)lite_int(call, 8),
 	};
-}
-
-bool lite_add_event(struct batch *batch, const struct lite_call *call, struct meow_error *err)
-{
-	struct meow_event event = lite_event(call);
-	bool whole = event.aggregate_type.data && event.aggregate_id.data && event.type.data && event.data.data;
-	return (whole && batch_add(batch, &event)) || error_no_memory(err); // all four are NOT NULL
+	return lite_good(call, err) && (batch_add(batch, &event) || error_no_memory(err));
 }
 
 // --- transactions ---

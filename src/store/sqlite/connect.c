@@ -224,6 +224,7 @@ bool lite_identify(struct lite *lite, struct meow_error *err)
 		struct meow_bytes id = lite_text(&call, 0);
 		lite->info = (struct session_info){.store = {.last_position = lite_int(&call, 2), .timeline = 1},
 			.server_version = sqlite3_libversion_number()};
+		ok = lite_good(&call, err);
 		snprintf(lite->info.store.store_id, STORE_ID_SIZE, "%s", id.data ? id.data : "");
 	}
 	lite_end(&call);

@@ -133,16 +133,18 @@ void lite_end(struct lite_call *call);
 // Steps to the end and ends the call. *ret_changed (may be NULL) is the number of rows changed.
 MEOW_MUST_USE bool lite_run(struct lite_call *call, uint64_t *ret_changed, struct meow_error *err);
 
-// Columns of the row. Texts are valid until the next step; absent for NULL.
-struct meow_bytes lite_text(const struct lite_call *call, int column);
+// Columns of the row. Texts are valid until the next step; absent for NULL, and without memory: then the call has failed,
+// which the next step says, or lite_good.
+struct meow_bytes lite_text(struct lite_call *call, int column);
 int64_t lite_int(const struct lite_call *call, int column);
 int64_t lite_time(const struct lite_call *call, int column); // MEOW_NO_TIME for NULL
 bool lite_is_null(const struct lite_call *call, int column);
 
-// The row of find.sql, read.sql and the like.
-struct meow_event lite_event(const struct lite_call *call);
-// Adds it to the batch.
-MEOW_MUST_USE bool lite_add_event(struct batch *batch, const struct lite_call *call, struct meow_error *err);
+// Whether all of the row could be read.
+MEOW_MUST_USE bool lite_good(struct lite_call *call, struct meow_error *err);
+
+// Adds the row of find.sql, read.sql and the like to the batch.
+MEOW_MUST_USE bool lite_add_event(struct batch *batch, struct lite_call *call, struct meow_error *err);
 
 // A transaction that writes; where one is open already, a savepoint in it, so that a failure leaves nothing half done and
 // the rest as it was.

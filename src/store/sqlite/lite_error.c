@@ -37,7 +37,7 @@ static enum meow_error_kind kind_of(int code)
 	case SQLITE_MISMATCH:
 		return MEOW_INVALID;
 	}
-	return MEOW_BUG;
+	return MEOW_BUG; // among them SQLITE_ERROR, which says all kinds of things
 }
 
 // What to say instead of SQLite's few words, NULL to take those.
@@ -76,6 +76,8 @@ bool lite_error(struct lite *lite, int code, struct meow_error *err)
 	const char *words = words_of(code);
 	if (!words)
 		words = lite->db ? sqlite3_errmsg(lite->db) : sqlite3_errstr(code);
+	if ((code & 0xff) == SQLITE_ERROR && (strncmp(words, "no such ", 8) == 0 || strstr(words, "has no column named")))
+		kind = MEOW_CONFIG;
 	bool named = lite->path && kind != MEOW_INVALID && kind != MEOW_CONFLICT;
 	return error_set_code(err, kind, number, "SQLite%s%s: %s", named ? " file " : "", named ? lite->path : "", words);
 }

@@ -39,7 +39,7 @@ static bool make_sources(struct lite_session *session, size_t count, struct meow
 }
 
 // Adds the row. False once a limit is reached, or, with err filled, without memory.
-static bool take_row(struct request *request, const struct lite_call *call, bool *ret_ok, struct meow_error *err)
+static bool take_row(struct request *request, struct lite_call *call, bool *ret_ok, struct meow_error *err)
 {
 	struct session_rows *rows = &request->rows;
 	*ret_ok = lite_add_event(rows->batch, call, err);
@@ -180,11 +180,13 @@ static const char *keep(struct buffer *memory, struct meow_bytes text)
 	return memory->data + place;
 }
 
-static bool take_checkpoint(struct request *request, const struct lite_call *call, struct meow_error *err)
+static bool take_checkpoint(struct request *request, struct lite_call *call, struct meow_error *err)
 {
 	struct checkpoint *loaded = &request->checkpoint;
 	struct meow_bytes fingerprint = lite_text(call, 1), state = lite_text(call, 5), reason = lite_text(call, 6),
 					  error_class = lite_text(call, 7);
+	if (!lite_good(call, err))
+		return false;
 	if (!buffer_room(&request->loaded, fingerprint.size + state.size + reason.size + error_class.size + 5))
 		return error_no_memory(err);
 	loaded->delivered = lite_int(call, 0);

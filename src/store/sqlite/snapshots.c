@@ -45,8 +45,7 @@ bool lite_snapshot_load(struct meow_store *base, const char *aggregate_type, con
 	struct meow_snapshot *snapshot = NULL;
 	if (step == LITE_ROW) {
 		struct meow_bytes data = lite_text(&call, 2);
-		snapshot = data.data ? store_snapshot_create(lite_int(&call, 0), lite_int(&call, 1), data) : NULL;
-		if (!snapshot)
+		if (lite_good(&call, err) && !(snapshot = store_snapshot_create(lite_int(&call, 0), lite_int(&call, 1), data)))
 			error_no_memory(err);
 	}
 	lite_end(&call);

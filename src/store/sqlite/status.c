@@ -28,7 +28,7 @@ static const char **text_place(struct store_subscription *item, size_t which)
 }
 static const int text_columns[TEXTS] = {0, 4, 8, 9, 10};
 
-static void take_subscription(const struct lite_call *call, struct store_subscription *ret_item)
+static void take_subscription(struct lite_call *call, struct store_subscription *ret_item)
 {
 	*ret_item = (struct store_subscription){
 		.checkpoint = {.layout = (int)lite_int(call, 1),
@@ -55,7 +55,7 @@ struct taken {
 	struct buffer texts;
 };
 
-static bool take_row(struct taken *taken, const struct lite_call *call)
+static bool take_row(struct taken *taken, struct lite_call *call)
 {
 	if (taken->count == taken->room) {
 		taken->room = taken->room ? taken->room * 2 : 16;
