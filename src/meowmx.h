@@ -353,8 +353,7 @@ typedef bool meow_decide_fn(void *arg, struct meow_aggregate *aggregate, struct 
 // may succeed. In repeatable read or serializable PostgreSQL aborts the transaction with the conflict, so the first one
 // ends it: MEOW_CONFLICT, and the application repeats its whole transaction.
 MEOW_API MEOW_MUST_USE bool meow_execute(struct meow_store *store, const struct meow_aggregate_type *type,
-	const char *id, unsigned tries, bool (*decide)(void *arg, struct meow_aggregate *aggregate, struct meow_error *err),
-	void *arg, struct meow_saved *ret, struct meow_error *err);
+	const char *id, unsigned tries, meow_decide_fn *decide, void *arg, struct meow_saved *ret, struct meow_error *err);
 // --- subscriptions with a handler ---
 
 // A handler gets each event once, in the order of the store: what it does through `transaction` commits together with the
