@@ -350,8 +350,9 @@ typedef bool meow_decide_fn(void *arg, struct meow_aggregate *aggregate, struct 
 // does every error but a conflict. The conflict of the last try is MEOW_CONFLICT. ret may be NULL.
 //
 // In a transaction of the application's: in read committed a repetition sees what the other has committed meanwhile and
-// may succeed. In repeatable read or serializable PostgreSQL aborts the transaction with the conflict, so the first one
-// ends it: MEOW_CONFLICT, and the application repeats its whole transaction.
+// may succeed. In repeatable read or serializable PostgreSQL aborts the transaction with the conflict, and in SQLite one
+// that has read before it writes (BEGIN IMMEDIATE helps) never sees what others wrote: there the first conflict ends it,
+// and the application repeats its whole transaction.
 MEOW_API MEOW_MUST_USE bool meow_execute(struct meow_store *store, const struct meow_aggregate_type *type,
 	const char *id, unsigned tries, meow_decide_fn *decide, void *arg, struct meow_saved *ret, struct meow_error *err);
 // --- subscriptions with a handler ---

@@ -199,6 +199,11 @@ int64_t meow_aggregate_stored_version(const struct meow_aggregate *aggregate)
 	return meow_buffer_stored_version(aggregate->buffer);
 }
 
+int64_t aggregate_position(const struct meow_aggregate *aggregate)
+{
+	return aggregate->position;
+}
+
 bool meow_aggregate_emit(struct meow_aggregate *aggregate, const struct meow_new_event *event, struct meow_error *err)
 {
 	if (*aggregate->token)

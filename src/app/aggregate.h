@@ -9,4 +9,7 @@
 MEOW_MUST_USE bool aggregate_save(
 	struct meow_aggregate *aggregate, struct meow_saved *ret, bool *ret_refused, struct meow_error *err);
 
+// Of its last stored event, 0 if there is none.
+int64_t aggregate_position(const struct meow_aggregate *aggregate);
+
 #endif
