@@ -94,8 +94,8 @@ int main(int argc, char **argv)
 		fprintf(stderr, "usage: bare_sqlite PATH append|read SECONDS\n");
 		return 1;
 	}
-	check(sqlite3_exec(database, "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON", NULL,
-		NULL, NULL));
+	check(sqlite3_exec(
+		database, "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON", NULL, NULL, NULL));
 	double began = now();
 	uint64_t total = strcmp(argv[2], "append") == 0 ? append(atof(argv[3])) : read_all(atof(argv[3]));
 	printf("%llu %.4f\n", (unsigned long long)total, now() - began);

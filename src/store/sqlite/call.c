@@ -138,6 +138,19 @@ struct meow_bytes lite_text(struct lite_call *call, int column)
 	return (struct meow_bytes){text, text ? (size_t)sqlite3_column_bytes(call->statement, column) : 0};
 }
 
+// A text without a NUL behind it, which would cost a copy: as it stands in the file, where that keeps UTF-8.
+static struct meow_bytes raw_text(struct lite_call *call, int column)
+{
+	if (!call->lite->is_utf8)
+		return lite_text(call, column);
+	const char *text = sqlite3_column_blob(call->statement, column);
+	if (!text && sqlite3_errcode(call->lite->db) == SQLITE_NOMEM)
+		note(call, SQLITE_NOMEM);
+	else if (!text && !lite_is_null(call, column))
+		text = ""; // that is what an empty one is
+	return (struct meow_bytes){text, text ? (size_t)sqlite3_column_bytes(call->statement, column) : 0};
+}
+
 bool lite_good(struct lite_call *call, struct meow_error *err)
 {
 	return call->failed == SQLITE_OK || lite_error(call->lite, call->failed, err);
@@ -162,12 +175,12 @@ bool lite_add_event(struct batch *batch, struct lite_call *call, struct meow_err
 {
 	const struct meow_event event = {
 		.position = lite_int(call, 0),
-		.aggregate_type = lite_text(call, 1),
-		.aggregate_id = lite_text(call, 2),
+		.aggregate_type = raw_text(call, 1),
+		.aggregate_id = raw_text(call, 2),
 		.version = lite_int(call, 3),
-		.type = lite_text(call, 4),
-		.data = lite_text(call, 5),
-		.metadata = lite_text(call, 6),
+		.type = raw_text(call, 4),
+		.data = raw_text(call, 5),
+		.metadata = raw_text(call, 6),
 		.time_us = lite_time(call, 7),
 		.transaction_id = (uint64_t)lite_int(call, 8),
 	};

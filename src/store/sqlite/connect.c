@@ -160,6 +160,7 @@ bool lite_contents(struct lite *lite, struct lite_contents *ret_contents, struct
 		*ret_contents = (struct lite_contents){
 			.set_up = lite_int(&call, 0) > 0, .python = lite_int(&call, 1) > 0, .some_of_ours = lite_int(&call, 2) > 0};
 		ret_contents->application_id = lite_int(&call, 4);
+		lite->is_utf8 = bytes_equal(lite_text(&call, 5), MEOW_BYTES("UTF-8"));
 		snprintf(ret_contents->table, sizeof(ret_contents->table), "%s", table.data ? table.data : "");
 	}
 	lite_end(&call);

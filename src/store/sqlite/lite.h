@@ -62,6 +62,7 @@ struct lite {
 	sqlite3 *db;
 	char *path;    // as named by the url; NULL for a connection of the application's
 	bool borrowed; // the application's: left open, and nothing of it is set
+	bool is_utf8;  // how the file keeps text
 	bool busy;     // what failed last failed because somebody else has the database locked
 	int64_t busy_until_us;
 	sqlite3_stmt *statements[LITE_STATEMENTS];
