@@ -139,6 +139,18 @@ class Commands(Case):
         self.assertEqual(tail.wait(timeout=10), 0)
         tail.stdout.close()
 
+    def test_aggregates_are_listed_and_deleted(self):
+        self.append(3, "a")
+        self.append(2, "b")
+        self.assertEqual([(a["aggregate_id"], a["version"]) for a in self.good("aggregates", "order")],
+                         [("a", 2), ("b", 1)])
+        self.good("delete", "order", "a", "--from", "1", "--yes")
+        self.good("delete", "order", "b", "--yes")
+        self.assertEqual([(e["aggregate_id"], e["position"]) for e in self.good("load")], [("a", 1)])
+        self.append(1, "b")
+        self.assertEqual(self.good("load")[-1]["position"], 6)
+        self.refused(65, "that could be adopted", "subscription", "adopt", "python", "--yes")
+
     def test_several_programs_append_at_once(self):
         programs = [subprocess.Popen([MEOWMX, "append", "-", "--batch", "5", "--store", self.url],
                                      stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) for _ in range(4)]
