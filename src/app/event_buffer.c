@@ -140,11 +140,12 @@ static struct meow_new_event *add_copy(struct meow_buffer *buffer, const struct 
 		buffer->pending = pending;
 		buffer->capacity = capacity;
 	}
-	char *place = malloc(copy_size(event));
-	if (!place)
+	char *memory = malloc(copy_size(event)), *place = memory;
+	if (!memory)
 		return NULL;
 	struct meow_new_event *copy = &buffer->pending[buffer->count];
 	copy->type = copy_bytes(&place, event->type);
+	copy->type.data = memory; // as it is already: there is a type, and free_copy relies on it
 	copy->data = copy_bytes(&place, event->data);
 	copy->metadata = copy_bytes(&place, event->metadata);
 	copy->time_us = event->time_us;

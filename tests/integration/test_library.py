@@ -25,10 +25,10 @@ def main():
         out.write("\n".join(blocks(text, "c")))
     installed = Installed(sys.argv[1])
     program = installed.build(source)
-    done = subprocess.run([program, Server("postgres", "fsync=off").url], env=installed.environment,
-                          stdout=subprocess.PIPE, text=True, timeout=60)
     said, = blocks(text, "text")
-    assert done.returncode == 0 and done.stdout == said, "status %d:\n%s" % (done.returncode, done.stdout)
+    for url in (Server("postgres", "fsync=off").url, "sqlite:" + os.path.join(scratch(), "account.db")):
+        done = subprocess.run([program, url], env=installed.environment, stdout=subprocess.PIPE, text=True, timeout=60)
+        assert done.returncode == 0 and done.stdout == said, "%s: status %d:\n%s" % (url, done.returncode, done.stdout)
 
 
 main()
