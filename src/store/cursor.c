@@ -1,17 +1,18 @@
 // A cursor loads pages of a keyset, so that it takes bounded memory whatever it walks over, and holds no snapshot while
-// its caller thinks. Where a page's rows turn out larger than those before it is cut, and the next page goes on behind
-// the last one taken. A category or everything ends at the settled position: whoever asks for "what comes after N" must
-// not be shown an event above one that may still commit.
+// its caller thinks. A first page of few rows shows how large events are; the next have as many as fit. Where rows turn
+// out larger than those before, the page is cut, and the next one goes on behind the last one taken. A category or
+// everything ends at the settled position: whoever asks for "what comes after N" must not be shown an event above one
+// that may still commit.
 #include "base/text.h"
 #include "store/store_impl.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#define PAGE_BYTES ((size_t)1024 * 1024)
+#define PAGE_BYTES ((size_t)2048 * 1024)
 #define PAGE_ROWS_FIRST 100
 #define OVERLAP_BYTES 16384 // what an event takes in a batch beside its data, generously
-#define PAGE_ROWS_MOST 2000
+#define PAGE_ROWS_MOST 10000
 
 struct meow_cursor {
 	struct meow_store *store;
@@ -55,6 +56,13 @@ static bool check_overlap(const struct meow_cursor *cursor, const struct batch *
 			   cursor->query.aggregate_type, cursor->query.aggregate_id);
 }
 
+// By the events of this page, with some room for larger ones.
+static int64_t rows_that_fit(const struct batch *page)
+{
+	size_t rows = (PAGE_BYTES - PAGE_BYTES / 8) / (page->bytes / page->count + 1);
+	return rows < 1 ? 1 : rows < PAGE_ROWS_MOST ? (int64_t)rows : PAGE_ROWS_MOST;
+}
+
 static void take_page(struct meow_cursor *cursor, struct batch *page, int64_t wanted, bool cut)
 {
 	int64_t overlapping = overlap(cursor) ? 1 : 0, fresh = (int64_t)page->count - overlapping;
@@ -63,10 +71,8 @@ static void take_page(struct meow_cursor *cursor, struct batch *page, int64_t wa
 	cursor->page = page;
 	cursor->row = (size_t)overlapping;
 	cursor->last_page = !cut && (fresh < wanted || wanted == cursor->left);
-	if (cut)
-		cursor->page_rows = fresh;
-	else if (page->bytes < PAGE_BYTES / 2 && cursor->page_rows < PAGE_ROWS_MOST)
-		cursor->page_rows *= 2;
+	if (page->count)
+		cursor->page_rows = rows_that_fit(page);
 }
 
 static bool load_page(struct meow_cursor *cursor, struct meow_error *err)

@@ -68,6 +68,13 @@ static uint64_t append(double seconds)
 	return total;
 }
 
+// A text as a program takes it: where it is and how long. Here its first byte and its length.
+static int64_t text_of(sqlite3_stmt *statement, int column)
+{
+	const unsigned char *text = sqlite3_column_text(statement, column);
+	return (text ? text[0] : 0) + sqlite3_column_bytes(statement, column);
+}
+
 static uint64_t read_all(double seconds)
 {
 	sqlite3_stmt *read = prepare("SELECT id, aggregate_type, aggregate_id, version, event_type, json_data, metadata, "
@@ -78,7 +85,7 @@ static uint64_t read_all(double seconds)
 		while (sqlite3_step(read) == SQLITE_ROW) {
 			for (int column = 0; column < 8; column++)
 				sum += column == 0 || column == 3 || column == 7 ? sqlite3_column_int64(read, column)
-																 : sqlite3_column_bytes(read, column);
+																 : text_of(read, column);
 			total++;
 		}
 		check(sqlite3_reset(read));
