@@ -206,7 +206,7 @@ static bool append_any_once(struct pg_store *store, const struct meow_append *ap
 static bool try_append(struct pg_store *store, const struct meow_append *append, const char *token, bool again,
 	struct meow_appended *ret, int64_t *ret_found, bool *ret_sent, struct meow_error *err)
 {
-	*ret_sent = false;
+	*ret_sent = store->unanswered = false;
 	if (!pg_reconnect(store, err))
 		return false;
 	if (append->expected == MEOW_EXPECT_ANY && (again || append->token))
@@ -221,6 +221,12 @@ static bool is_broken(const struct pg_store *store)
 	return !store->conn || PQstatus(store->conn) == CONNECTION_BAD;
 }
 
+// Whether nobody knows what the server did. Without memory libpq drops even an answer that has come.
+static bool is_unanswered(const struct pg_store *store)
+{
+	return is_broken(store) || store->unanswered;
+}
+
 // Over the application's connection nothing is repeated: a transaction that was open there is gone with the connection;
 // without one the statement was a transaction of its own, whose outcome nobody knows.
 static bool append_borrowed(struct pg_store *store, const struct meow_append *append, const char *token,
@@ -229,7 +235,7 @@ static bool append_borrowed(struct pg_store *store, const struct meow_append *ap
 	bool in_transaction = pg_in_transaction(store), sent;
 	if (try_append(store, append, token, false, ret, ret_found, &sent, err))
 		return true;
-	if (is_broken(store) && sent && !in_transaction)
+	if (sent && is_unanswered(store) && !(is_broken(store) && in_transaction))
 		err->kind = MEOW_UNKNOWN_OUTCOME;
 	return false;
 }
@@ -247,13 +253,13 @@ bool pg_append(struct meow_store *base, const struct meow_append *append, struct
 	bool sent;
 	if (try_append(store, append, token, false, ret, ret_found, &sent, err))
 		return true;
-	if (!is_broken(store) || !sent)
+	if (!is_unanswered(store) || !sent)
 		return false;
 	bool sent_again;
 	if (try_append(store, append, token, true, ret, ret_found, &sent_again, err))
 		return true;
 	// Only an answer to the repetition itself says what became of the first.
-	if (is_broken(store) || !sent_again || err->kind == MEOW_UNAVAILABLE)
+	if (is_unanswered(store) || !sent_again || err->kind == MEOW_UNAVAILABLE)
 		err->kind = MEOW_UNKNOWN_OUTCOME;
 	return false;
 }

@@ -61,9 +61,10 @@ bool pg_conninfo_init(struct pg_conninfo *conninfo, const char *url, struct meow
 	char *message = NULL;
 	conninfo->options = PQconninfoParse(url, &message);
 	if (!conninfo->options) {
-		refuse_url(message ? message : "out of memory", err);
+		bool no_memory = !message || starts(message, "out of memory");
+		bool refused = no_memory ? error_no_memory(err) : refuse_url(message, err);
 		PQfreemem(message);
-		return false;
+		return refused;
 	}
 	size_t count = 0;
 	while (conninfo->options[count].keyword)
@@ -384,6 +385,13 @@ static const struct {
 	[PG_SNAPSHOT_LOAD] = {"meowmx_snapshot_load", sql_snapshot_load},
 };
 
+// An earlier try was carried out, but libpq had no memory for the answer. The names are ours alone on this connection.
+static bool is_prepared_already(const PGresult *result)
+{
+	const char *code = PQresultErrorField(result, PG_DIAG_SQLSTATE);
+	return code && strcmp(code, "42P05") == 0;
+}
+
 static bool prepare(struct pg_store *store, enum pg_statement statement, struct meow_error *err)
 {
 	if (store->prepared & (UINT64_C(1) << statement))
@@ -392,7 +400,8 @@ static bool prepare(struct pg_store *store, enum pg_statement statement, struct 
 	if (!sql)
 		return error_no_memory(err);
 	PGresult *result = PQprepare(store->conn, statements[statement].name, sql, 0, NULL);
-	bool ok = PQresultStatus(result) == PGRES_COMMAND_OK || pg_result_error(store->conn, result, store->url, err);
+	bool ok = PQresultStatus(result) == PGRES_COMMAND_OK || is_prepared_already(result) ||
+			  pg_result_error(store->conn, result, store->url, err);
 	PQclear(result);
 	if (ok)
 		store->prepared |= UINT64_C(1) << statement;
@@ -403,7 +412,9 @@ static bool prepare(struct pg_store *store, enum pg_statement statement, struct 
 static PGresult *checked(struct pg_store *store, PGresult *result, struct meow_error *err)
 {
 	ExecStatusType status = PQresultStatus(result);
-	if (status == PGRES_TUPLES_OK || status == PGRES_COMMAND_OK)
+	bool ok = status == PGRES_TUPLES_OK || status == PGRES_COMMAND_OK;
+	store->unanswered = !ok && !PQresultErrorField(result, PG_DIAG_SQLSTATE);
+	if (ok)
 		return result;
 	pg_result_error(store->conn, result, store->url, err);
 	PQclear(result);
@@ -467,7 +478,7 @@ bool pg_commit(struct pg_store *store, struct meow_error *err)
 {
 	if (pg_do(store, "COMMIT", err))
 		return true;
-	if (PQstatus(store->conn) == CONNECTION_BAD)
+	if (PQstatus(store->conn) == CONNECTION_BAD || !*err->code)
 		err->kind = MEOW_UNKNOWN_OUTCOME;
 	return false;
 }
