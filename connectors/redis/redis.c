@@ -2,7 +2,7 @@
 // also sets the position key, guarded by what was read before it: so a batch is there whole or not at all, no entry is
 // there twice, and Redis itself knows where to go on.
 //
-// Refused: Redis Cluster, TLS, a stream that anybody else writes to, a key of another type.
+// Refused: Redis Cluster, a stream that anybody else writes to, a key of another type.
 #include "connectors/redis/redis_part.h"
 
 #include <stdio.h>
@@ -10,10 +10,15 @@
 #include <string.h>
 
 #define STORE_DIGITS 8
+#define SILENCE_LIMIT_S 30 // a script may hold Redis up
 #define ENCODED_EXTRA 1024 // what an envelope adds to data and metadata, generously
 
 static const struct setting redis_settings[] = {
-	{.name = "url", .type = SETTING_URL, .required = true, .help = "redis://[[user]:password@]host[:port][/database]"},
+	{.name = "url",
+		.type = SETTING_URL,
+		.required = true,
+		.help = "redis://[[user]:password@]host[:port][/database], rediss:// with TLS, or "
+				"redis+sentinel://[[user]:password@]host[:port][,host[:port]...]/master-name[/database]"},
 	{.name = "stream",
 		.type = SETTING_TEXT,
 		.required = true,
@@ -24,7 +29,38 @@ static const struct setting redis_settings[] = {
 		.initial = "0",
 		.least = 0,
 		.most = INT64_MAX,
-		.help = "about how many entries a stream keeps (MAXLEN ~); 0 keeps all"},
+		.help = "how many entries a stream keeps (MAXLEN); 0 keeps all"},
+	{.name = "minid",
+		.type = SETTING_INTEGER,
+		.initial = "0",
+		.least = 0,
+		.most = INT64_MAX,
+		.help = "how many positions of the store a stream reaches back (MINID, from Redis 6.2 on); 0 keeps all"},
+	{.name = "trim",
+		.type = SETTING_CHOICE,
+		.initial = "approximate",
+		.choices = "approximate|exact",
+		.help = "approximate keeps somewhat more than maxlen and minid say and costs nearly nothing; exact keeps just "
+				"that"},
+	{.name = "wait",
+		.type = SETTING_INTEGER,
+		.initial = "0",
+		.least = 0,
+		.most = 100,
+		.help = "how many replicas must have a batch before it counts as delivered (WAIT)"},
+	{.name = "wait_timeout",
+		.type = SETTING_DURATION,
+		.initial = "5s",
+		.least = 1,
+		.most = 20000,
+		.help = "how long it waits for them before the route recovers and asks again"},
+	{.name = "sentinel_user", .type = SETTING_TEXT, .help = "user for the Sentinels, whose users are their own"},
+	{.name = "sentinel_password", .type = SETTING_SECRET, .help = "password for the Sentinels"},
+	{.name = "tls_ca",
+		.type = SETTING_TEXT,
+		.help = "file with the certificates (PEM) that are trusted with rediss://; absent: those of the system"},
+	{.name = "tls_cert", .type = SETTING_TEXT, .help = "file with this client's certificate (PEM), with tls_key"},
+	{.name = "tls_key", .type = SETTING_TEXT, .help = "file with the key of tls_cert (PEM)"},
 	{0},
 };
 
@@ -33,13 +69,42 @@ static struct redis *of_connector(struct connector *connector)
 	return (struct redis *)(void *)connector;
 }
 
-static bool redis_check(const struct config_section *settings, struct meow_error *err)
+static bool check_tls(const struct config_section *settings, const struct redis_url *url, struct meow_error *err)
+{
+	static const char *const names[] = {"tls_ca", "tls_cert", "tls_key"};
+	for (size_t i = 0; !url->tls && i < sizeof(names) / sizeof(*names); i++)
+		if (config_has(settings, names[i]))
+			return error_set(err, MEOW_CONFIG, "%s: the url has no TLS: write rediss://", names[i]);
+	if (config_has(settings, "tls_cert") != config_has(settings, "tls_key"))
+		return error_set(err, MEOW_CONFIG, "tls_cert: tls_cert and tls_key need each other");
+	return true;
+}
+
+static bool check_sentinel(const struct config_section *settings, const struct redis_url *url, struct meow_error *err)
+{
+	if (url->master == NULL && (config_has(settings, "sentinel_user") || config_has(settings, "sentinel_password")))
+		return error_set(err, MEOW_CONFIG, "sentinel_password: the url has no Sentinel: write redis+sentinel://");
+	if (config_has(settings, "sentinel_user") && !config_has(settings, "sentinel_password"))
+		return error_set(err, MEOW_CONFIG, "sentinel_user: it needs sentinel_password");
+	return true;
+}
+
+static bool check_url(const struct config_section *settings, struct meow_error *err)
 {
 	struct meow_error why;
 	struct redis_url url;
 	if (!redis_url_parse(config_text(settings, "url"), &url, &why))
 		return error_set(err, why.kind, "url: %s", why.text);
+	bool ok = check_tls(settings, &url, err) && check_sentinel(settings, &url, err);
 	redis_url_finish(&url);
+	return ok;
+}
+
+static bool redis_check(const struct config_section *settings, struct meow_error *err)
+{
+	struct meow_error why;
+	if (!check_url(settings, err))
+		return false;
 	struct template *name = template_create(config_text(settings, "stream"), &why);
 	if (name == NULL)
 		return error_set(err, why.kind, "stream: %s", why.text);
@@ -78,7 +143,7 @@ bool redis_fail(struct redis *redis, const struct meow_error *err)
 bool redis_fail_reply(struct redis *redis, const char *doing, const char *reply)
 {
 	struct meow_error err;
-	redis_error(&err, redis->url.place, doing, reply);
+	redis_error(&err, redis->place, doing, reply);
 	return redis_fail(redis, &err);
 }
 
@@ -139,7 +204,11 @@ static void redis_free(struct redis *redis)
 	wire_destroy(redis->wire);
 	redis_flight_drop(redis);
 	loop_timer_destroy(redis->fail);
+	sentinel_destroy(redis->sentinel);
+	tls_destroy(redis->tls);
 	redis_url_finish(&redis->url);
+	free(redis->master.name);
+	buffer_finish(&redis->master_place);
 	template_destroy(redis->stream_name);
 	streams_destroy(redis->streams);
 	proof_finish(&redis->proof);
@@ -157,10 +226,20 @@ static bool fill(struct redis *redis, struct meow_error *err)
 	const struct config_section *settings = redis->context.settings;
 	if (!redis_url_parse(config_text(settings, "url"), &redis->url, err))
 		return false;
+	redis->place = redis->url.place;
+	redis->tls = redis->url.tls ? tls_create(config_text(settings, "tls_ca"), config_text(settings, "tls_cert"),
+									  config_text(settings, "tls_key"), err)
+								: NULL;
+	if (redis->url.tls && redis->tls == NULL)
+		return false;
 	redis->stream_name = template_create(config_text(settings, "stream"), err);
 	if (redis->stream_name == NULL)
 		return false;
-	redis->streams = streams_create(config_number(settings, "maxlen"));
+	redis->wait = config_number(settings, "wait");
+	redis->wait_ms = config_number(settings, "wait_timeout");
+	redis->minid = config_number(settings, "minid");
+	redis->trim_exact = strcmp(config_text(settings, "trim"), "exact") == 0;
+	redis->streams = streams_create(config_number(settings, "maxlen"), redis->trim_exact);
 	redis->fail = loop_timer_create(redis->context.loop, on_fail, redis);
 	if (redis->streams == NULL || redis->fail == NULL)
 		return error_no_memory(err);
@@ -184,14 +263,59 @@ static struct connector *redis_create(const struct connector_context *context, s
 	return &redis->connector;
 }
 
+static void connect_to(struct redis *redis, const struct redis_host *host)
+{
+	struct meow_error err;
+	struct wire_target target = {host->name, host->port, redis->place, redis->tls, SILENCE_LIMIT_S};
+	redis->wire = wire_create(redis->context.loop, &target, &wire_events, redis, &err);
+	if (redis->wire == NULL)
+		redis_fail(redis, &err);
+}
+
+static void on_master_found(void *arg, const struct redis_host *master)
+{
+	struct redis *redis = arg;
+	struct meow_error err;
+	redis->master = (struct redis_host){strdup(master->name), master->port};
+	sentinel_destroy(redis->sentinel);
+	redis->sentinel = NULL;
+	if (redis->master.name == NULL) {
+		error_no_memory(&err);
+		redis_fail(redis, &err);
+		return;
+	}
+	redis_put_place(&redis->master_place, &redis->master);
+	buffer_printf(&redis->master_place, " (master \"%s\")", redis->url.master);
+	if (!buffer_ok(&redis->master_place, &err)) {
+		redis_fail(redis, &err);
+		return;
+	}
+	redis->place = redis->master_place.data;
+	connect_to(redis, &redis->master);
+}
+
+static void on_no_master(void *arg, const struct meow_error *err)
+{
+	struct redis *redis = arg;
+	redis->context.host->failed(redis->context.host_arg, err);
+}
+
+static const struct sentinel_events sentinel_events = {on_master_found, on_no_master};
+
 static void redis_open(struct connector *connector, int64_t delivered)
 {
 	(void)delivered; // Redis says what it remembers; the relay compares
 	struct redis *redis = of_connector(connector);
+	const struct config_section *settings = redis->context.settings;
 	struct meow_error err;
-	redis->wire =
-		wire_create(redis->context.loop, redis->url.host, redis->url.port, redis->url.place, &wire_events, redis, &err);
-	if (redis->wire == NULL)
+	if (redis->url.master == NULL) {
+		connect_to(redis, &redis->url.hosts[0]);
+		return;
+	}
+	struct sentinel_target target = {
+		&redis->url, redis->tls, config_text(settings, "sentinel_user"), config_text(settings, "sentinel_password")};
+	redis->sentinel = sentinel_create(redis->context.loop, &target, &sentinel_events, redis, &err);
+	if (redis->sentinel == NULL)
 		redis_fail(redis, &err);
 }
 
@@ -218,7 +342,7 @@ static size_t redis_admit(struct connector *connector, const struct batch *batch
 			"event %lld (%s of %s %s) has %zu bytes, and Redis at %s takes %zu at most: raise "
 			"its proto-max-bulk-len",
 			(long long)event->position, event->type.data, event->aggregate_type.data, event->aggregate_id.data, size,
-			redis->url.place, redis->most_bytes);
+			redis->place, redis->most_bytes);
 		return i;
 	}
 	return batch->count;

@@ -1,7 +1,9 @@
 // redis_flight.c: the guarded batches. Each flight is, on the wire,
 //
-//   WATCH keys and streams | HMGET position | GET epoch | XINFO or XRANGE per stream | MULTI | XADD ... | HSET | EXEC
+//   WATCH keys and streams | HMGET position | GET epoch | XINFO or XRANGE per stream | MULTI | XADD ... | XTRIM ... |
+//   HSET | EXEC | WAIT
 //
+// (XTRIM with `minid`, WAIT with `wait`)
 // and EXEC alone waits: for the replies to the reads, which must show our own epoch, the position that we left, and no
 // entry at or above our first. The next flight goes out right behind an EXEC, up to its own EXEC, so that Redis always
 // has work. Replies come in the same order, so one flight is written and one is read at any time, and they are at most
@@ -17,6 +19,7 @@
 #include <string.h>
 
 #define SCRATCH_KEEP_BYTES ((size_t)256 * 1024)
+#define TRIM_MOST 10000
 
 struct use {
 	struct stream *stream;
@@ -25,7 +28,7 @@ struct use {
 };
 
 enum writing { WRITE_GUARD, WRITE_EVENTS, WRITE_POSITION, WRITE_EXEC, WRITTEN };
-enum reading { READ_WATCH, READ_POSITION, READ_EPOCH, READ_STREAMS, READ_MULTI, READ_QUEUED, READ_EXEC };
+enum reading { READ_WATCH, READ_POSITION, READ_EPOCH, READ_STREAMS, READ_MULTI, READ_QUEUED, READ_EXEC, READ_WAIT };
 
 struct flight {
 	struct batch *batch;
@@ -34,6 +37,7 @@ struct flight {
 	enum reading reading;
 	bool approved;        // the reads were as they should be
 	size_t put, answered; // events put; replies of the present kind got
+	size_t trims;         // XTRIMs behind the events
 	int64_t previous;     // delivered before this batch
 	struct use *uses;
 	size_t use_count, use_capacity;
@@ -71,7 +75,7 @@ bool redis_flight_in_doubt(const struct redis *redis)
 static bool fail_flight(struct redis *redis, enum meow_error_kind kind, const char *text)
 {
 	struct meow_error err;
-	error_set(&err, kind, "Redis at %s: %s", redis->url.place, text);
+	error_set(&err, kind, "Redis at %s: %s", redis->place, text);
 	return redis_fail(redis, &err);
 }
 
@@ -111,11 +115,6 @@ static bool plan(struct redis *redis, struct flight *flight)
 	return !flight->proof.streams.failed && !flight->proof.entries.failed;
 }
 
-static void put_key(struct redis *redis, const struct buffer *key)
-{
-	wire_put(redis->wire, (struct meow_bytes){key->data, key->size});
-}
-
 static void put_entry_id(struct redis *redis, int64_t position)
 {
 	char id[32], *at = id + sizeof(id);
@@ -153,18 +152,18 @@ static void put_guard(struct redis *redis, const struct flight *flight)
 	struct wire *wire = redis->wire;
 	wire_put_command(wire, 3 + flight->use_count);
 	wire_put_text(wire, "WATCH");
-	put_key(redis, &redis->epoch_key);
-	put_key(redis, &redis->position_key);
+	redis_put_key(redis, &redis->epoch_key);
+	redis_put_key(redis, &redis->position_key);
 	for (size_t i = 0; i < flight->use_count; i++)
 		wire_put(wire, flight->uses[i].stream->name);
 	wire_put_command(wire, 4);
 	wire_put_text(wire, "HMGET");
-	put_key(redis, &redis->position_key);
+	redis_put_key(redis, &redis->position_key);
 	wire_put_text(wire, "delivered");
 	wire_put_text(wire, "generation");
 	wire_put_command(wire, 2);
 	wire_put_text(wire, "GET");
-	put_key(redis, &redis->epoch_key);
+	redis_put_key(redis, &redis->epoch_key);
 	for (size_t i = 0; i < flight->use_count; i++)
 		ask_stream(redis, &flight->uses[i]);
 	wire_put_command(wire, 1);
@@ -266,13 +265,37 @@ static bool put_events(struct redis *redis, struct flight *flight)
 	return true;
 }
 
+// Streams of a route reach back to the same position. What is approximate removes whole nodes, and only so many entries at
+// once that an old stream does not hold Redis up for long, but more than this batch added.
+static void put_trims(struct redis *redis, struct flight *flight)
+{
+	const struct batch *batch = flight->batch;
+	struct wire *wire = redis->wire;
+	int64_t last = batch->events[batch->count - 1].position;
+	if (redis->minid == 0 || last <= redis->minid)
+		return;
+	for (size_t i = 0; i < flight->use_count; i++) {
+		wire_put_command(wire, redis->trim_exact ? 5 : 7);
+		wire_put_text(wire, "XTRIM");
+		wire_put(wire, flight->uses[i].stream->name);
+		wire_put_text(wire, "MINID");
+		wire_put_text(wire, redis->trim_exact ? "=" : "~");
+		put_entry_id(redis, last - redis->minid);
+		if (!redis->trim_exact) {
+			wire_put_text(wire, "LIMIT");
+			wire_put_int(wire, TRIM_MOST + (int64_t)batch->count);
+		}
+	}
+	flight->trims = flight->use_count;
+}
+
 static void put_position(struct redis *redis, struct flight *flight)
 {
 	const struct batch *batch = flight->batch;
 	struct wire *wire = redis->wire;
 	wire_put_command(wire, 14);
 	wire_put_text(wire, "HSET");
-	put_key(redis, &redis->position_key);
+	redis_put_key(redis, &redis->position_key);
 	wire_put_text(wire, "delivered");
 	wire_put_int(wire, batch->events[batch->count - 1].position);
 	wire_put_text(wire, "previous");
@@ -297,6 +320,7 @@ static bool write_step(struct redis *redis)
 	case WRITE_EVENTS:
 		return put_events(redis, flight);
 	case WRITE_POSITION:
+		put_trims(redis, flight);
 		put_position(redis, flight);
 		return true;
 	case WRITE_EXEC:
@@ -304,6 +328,8 @@ static bool write_step(struct redis *redis)
 			return false;
 		wire_put_command(redis->wire, 1);
 		wire_put_text(redis->wire, "EXEC");
+		if (redis->wait > 0)
+			redis_put_wait(redis);
 		flight->writing = WRITTEN;
 		redis->writing = flight->next;
 		return true;
@@ -366,7 +392,7 @@ static bool check_position(struct redis *redis, const redisReply *reply)
 		return true;
 	error_set(&err, MEOW_CONFLICT,
 		"Redis at %s: the position key \"%s\" was changed or deleted by somebody else; nothing was written",
-		redis->url.place, redis->position_key.data);
+		redis->place, redis->position_key.data);
 	return redis_fail(redis, &err);
 }
 
@@ -386,7 +412,7 @@ static bool fail_foreign(struct redis *redis, const struct use *use, uint64_t id
 	error_set(&err, MEOW_CONFIG,
 		"Redis at %s: stream \"%.*s\" has entries up to %llu-%llu, but %lld-0 comes next: somebody "
 		"else writes to it, or the route went back; delete it, or set another `stream`",
-		redis->url.place, (int)(use->stream->name.size > 100 ? 100 : use->stream->name.size), use->stream->name.data,
+		redis->place, (int)(use->stream->name.size > 100 ? 100 : use->stream->name.size), use->stream->name.data,
 		(unsigned long long)id, (unsigned long long)sequence, (long long)use->first);
 	return redis_fail(redis, &err);
 }
@@ -416,25 +442,44 @@ static bool check_stream(struct redis *redis, const struct use *use, const redis
 	return (use->fresh && id < (uint64_t)use->first) || fail_foreign(redis, use, id, sequence);
 }
 
+// One of the commands between MULTI and EXEC was refused, and the others were not.
+static bool fail_result(struct redis *redis, const struct flight *flight, size_t index, const char *reply)
+{
+	const struct batch *batch = flight->batch;
+	struct meow_error err;
+	if (index >= batch->count && index < batch->count + flight->trims)
+		return redis_fail_reply(redis, "to trim a stream by `minid`", reply);
+	// A part was applied. The next start looks the entries up and stops.
+	error_set(&err, MEOW_UNKNOWN_OUTCOME, "Redis at %s applied a batch in part: entry %lld-0 was refused: %s",
+		redis->place, (long long)batch->events[index < batch->count ? index : batch->count - 1].position, reply);
+	return redis_fail(redis, &err);
+}
+
+static size_t queued(const struct flight *flight)
+{
+	return flight->batch->count + flight->trims + 1; // and the position
+}
+
 static bool check_results(struct redis *redis, const struct flight *flight, const redisReply *reply)
 {
 	if (reply->type == REDIS_REPLY_NIL)
 		return fail_flight(redis, MEOW_CONFLICT,
 			"somebody else wrote to the route's keys or streams while a batch was on "
 			"its way; nothing of it was applied");
-	if (reply->type != REDIS_REPLY_ARRAY || reply->elements != flight->batch->count + 1)
+	if (reply->type != REDIS_REPLY_ARRAY || reply->elements != queued(flight))
 		return fail_flight(redis, MEOW_UNKNOWN_OUTCOME, "EXEC was answered by something else than its results");
-	for (size_t i = 0; i < reply->elements; i++) {
-		struct meow_error err;
-		if (reply->element[i]->type != REDIS_REPLY_ERROR)
-			continue;
-		// A part was applied. The next start looks the entries up and stops.
-		error_set(&err, MEOW_UNKNOWN_OUTCOME, "Redis at %s applied a batch in part: entry %lld-0 was refused: %s",
-			redis->url.place, (long long)flight->batch->events[i < flight->batch->count ? i : i - 1].position,
-			reply->element[i]->str);
-		return redis_fail(redis, &err);
-	}
+	for (size_t i = 0; i < reply->elements; i++)
+		if (reply->element[i]->type == REDIS_REPLY_ERROR)
+			return fail_result(redis, flight, i, reply->element[i]->str);
 	return true;
+}
+
+static bool check_replicas(struct redis *redis, const struct flight *flight, const redisReply *reply)
+{
+	char what[64];
+	const struct batch *batch = flight->batch;
+	snprintf(what, sizeof(what), "the batch up to %lld", (long long)batch->events[batch->count - 1].position);
+	return redis_check_wait(redis, reply, what);
 }
 
 // The batch is there: its loan ends with the host's call, after which the connector may be gone.
@@ -483,11 +528,19 @@ static void read_step(struct redis *redis, struct flight *flight, const redisRep
 		flight->reading = READ_QUEUED;
 		break;
 	case READ_QUEUED:
-		if (count_reply(flight, flight->batch->count + 1))
+		if (count_reply(flight, queued(flight)))
 			flight->reading = READ_EXEC;
 		break;
 	case READ_EXEC:
-		if (check_results(redis, flight, reply))
+		if (!check_results(redis, flight, reply))
+			break;
+		if (redis->wait > 0)
+			flight->reading = READ_WAIT;
+		else
+			land(redis, flight);
+		break;
+	case READ_WAIT:
+		if (check_replicas(redis, flight, reply))
 			land(redis, flight);
 		break;
 	}

@@ -1,5 +1,5 @@
 // redis_part.h: what the files of the Redis connector share. redis.c has its life, redis_start.c the way from connecting
-// to what Redis remembers, redis_flight.c the guarded batches.
+// to what Redis remembers, redis_lookup.c the proof that the last batch is there, redis_flight.c the guarded batches.
 #ifndef CONNECTORS_REDIS_REDIS_PART_H
 #define CONNECTORS_REDIS_REDIS_PART_H
 
@@ -7,6 +7,7 @@
 #include "connectors/redis/redis.h"
 #include "connectors/redis/redis_error.h"
 #include "connectors/redis/redis_proof.h"
+#include "connectors/redis/redis_sentinel.h"
 #include "connectors/redis/redis_streams.h"
 #include "connectors/redis/redis_url.h"
 #include "connectors/redis/redis_wire.h"
@@ -18,9 +19,15 @@ struct flight;
 enum start_step {
 	START_AUTH,
 	START_SELECT,
+	START_ROLE,
 	START_INFO,
 	START_CONFIG,
-	START_EPOCH,
+	START_WATCH,
+	START_FOUND, // the epoch that stands there
+	START_MULTI,
+	START_SET,
+	START_CLAIM, // EXEC: the epoch key is ours
+	START_WAIT,
 	START_POSITION,
 	START_LOOKUP,  // of the last batch's entries
 	START_EXPLAIN, // of streams where some are missing
@@ -31,6 +38,11 @@ struct redis {
 	struct connector connector;
 	struct connector_context context;
 	struct redis_url url;
+	struct tls *tls;           // NULL: none
+	struct sentinel *sentinel; // while it is asked
+	struct redis_host master;  // what it said
+	struct buffer master_place;
+	const char *place; // for messages: of the url, or of the master
 	struct template *stream_name;
 	struct buffer position_key, epoch_key, epoch; // epoch: "<epoch>.<connection number>"
 	struct streams *streams;
@@ -39,6 +51,10 @@ struct redis {
 	struct meow_error error;
 	int64_t refused;   // the position that the failure is about, 0 for none
 	size_t most_bytes; // of one argument
+
+	int64_t wait, wait_ms; // replicas that must have a batch before it counts; 0: none
+	int64_t minid;         // how many positions streams reach back; 0: all
+	bool trim_exact;
 
 	enum start_step step;
 	struct connector_memory memory;
@@ -72,6 +88,20 @@ MEOW_MUST_USE struct stream *redis_stream_of(struct redis *redis, const struct m
 
 void redis_start(struct redis *redis); // connected
 void redis_start_reply(struct redis *redis, const redisReply *reply);
+void redis_opened(struct redis *redis); // all is checked
+
+// Looks up each entry of the last batch; ends in redis_opened or redis_fail.
+void redis_lookup(struct redis *redis);
+void redis_lookup_reply(struct redis *redis, const redisReply *reply);
+void redis_explain_reply(struct redis *redis, const redisReply *reply);
+
+// MEOW_CONFIG: key "..." and what is wrong with it.
+void redis_fail_key(struct redis *redis, const struct buffer *key, const char *what);
+
+void redis_put_key(struct redis *redis, const struct buffer *key);
+void redis_put_wait(struct redis *redis);
+// Whether enough replicas answered to WAIT; else it has failed. what: "the batch up to 7".
+bool redis_check_wait(struct redis *redis, const redisReply *reply, const char *what);
 
 void redis_flight_add(struct redis *redis, struct batch *batch);
 void redis_flight_reply(struct redis *redis, const redisReply *reply);

@@ -12,15 +12,18 @@
 
 struct streams {
 	int64_t maxlen;
+	bool exact;
 	size_t count;
 	struct stream *buckets[BUCKETS];
 };
 
-struct streams *streams_create(int64_t maxlen)
+struct streams *streams_create(int64_t maxlen, bool exact)
 {
 	struct streams *streams = calloc(1, sizeof(*streams));
-	if (streams != NULL)
-		streams->maxlen = maxlen;
+	if (streams == NULL)
+		return NULL;
+	streams->maxlen = maxlen;
+	streams->exact = exact;
 	return streams;
 }
 
@@ -61,7 +64,7 @@ void streams_tidy(struct streams *streams)
 		drop(streams, false);
 }
 
-static struct stream *stream_create(struct meow_bytes name, int64_t maxlen)
+static struct stream *stream_create(struct meow_bytes name, int64_t maxlen, bool exact)
 {
 	struct stream *stream = calloc(1, sizeof(*stream) + name.size);
 	if (stream == NULL)
@@ -78,7 +81,7 @@ static struct stream *stream_create(struct meow_bytes name, int64_t maxlen)
 		buffer_init(&number);
 		buffer_put_int(&number, maxlen);
 		wire_format(&stream->head, MEOW_BYTES("MAXLEN"));
-		wire_format(&stream->head, MEOW_BYTES("~"));
+		wire_format(&stream->head, exact ? MEOW_BYTES("=") : MEOW_BYTES("~"));
 		wire_format(&stream->head, (struct meow_bytes){number.data, number.size});
 		stream->head_count = 5;
 		stream->head.failed = stream->head.failed || number.failed;
@@ -98,7 +101,7 @@ struct stream *streams_get(struct streams *streams, struct meow_bytes name)
 	for (struct stream *stream = *bucket; stream != NULL; stream = stream->next)
 		if (stream->hash == hash && bytes_equal(stream->name, name))
 			return stream;
-	struct stream *stream = stream_create(name, streams->maxlen);
+	struct stream *stream = stream_create(name, streams->maxlen, streams->exact);
 	if (stream == NULL)
 		return NULL;
 	stream->hash = hash;

@@ -20,8 +20,8 @@ struct stream {
 
 struct streams;
 
-// maxlen: 0 for streams that are never trimmed.
-MEOW_MUST_USE struct streams *streams_create(int64_t maxlen);
+// maxlen: 0 for streams whose length is not limited. exact: to the entry, at a price.
+MEOW_MUST_USE struct streams *streams_create(int64_t maxlen, bool exact);
 void streams_destroy(struct streams *streams); // takes NULL
 
 // The stream of this name, made if it is new. NULL without memory. It stays as long as uses is above 0.

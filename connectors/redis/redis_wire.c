@@ -6,19 +6,22 @@
 // `sent` counts over all of it. Once everything is out the buffer is cleared and may be filled again; with a socket
 // buffer of megabytes that is rarely awaited. hiredis' own output buffer is not used: it would copy everything again.
 //
+// With TLS that copy is made after all, since hiredis encrypts out of its own buffer: what was handed over counts as
+// sent, and the buffer here is cleared once hiredis has written all of it.
+//
 // hiredis looks names up itself, which may block for as long as the resolver does.
 #include "connectors/redis/redis_wire.h"
 
 #include "base/text.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 
 #define CONNECT_LIMIT_US 5000000
-#define SILENCE_LIMIT_US 30000000
 #define FULL_BYTES ((size_t)128 * 1024)
 #define KEEP_BYTES ((size_t)512 * 1024)
 #define SPLICE_LEAST ((size_t)16 * 1024) // below that a copy is cheaper than another piece
@@ -32,10 +35,11 @@ struct splice {
 
 struct wire {
 	struct loop *loop;
-	const char *place;
+	struct wire_target target;
 	const struct wire_events *events;
 	void *arg;
 	redisContext *context;
+	struct ssl_st *session; // of TLS; the context owns it
 	struct loop_io *io;
 	struct loop_timer *watchdog; // connecting takes too long, or Redis says nothing while something is awaited
 	struct loop_timer *failing;
@@ -92,8 +96,8 @@ static void lose(struct wire *wire, const char *why)
 {
 	struct meow_error err;
 	error_set(&err, MEOW_UNAVAILABLE,
-		wire->connected ? "Redis at %s: the connection is lost: %s" : "cannot connect to Redis at %s: %s", wire->place,
-		why);
+		wire->connected ? "Redis at %s: the connection is lost: %s" : "cannot connect to Redis at %s: %s",
+		wire->target.place, why);
 	set_failed(wire, true, &err);
 }
 
@@ -102,6 +106,11 @@ static void on_failing(void *arg)
 	struct wire *wire = arg;
 	struct meow_error err = wire->error;
 	wire->events->failed(wire->arg, wire->lost, &err);
+}
+
+static int64_t silence_us(const struct wire *wire)
+{
+	return (int64_t)wire->target.silence_limit_s * 1000000;
 }
 
 static void on_watchdog(void *arg)
@@ -113,17 +122,34 @@ static void on_watchdog(void *arg)
 	}
 	if (wire->awaited == 0)
 		return;
-	int64_t left_us = wire->progress_us + SILENCE_LIMIT_US - loop_now_us(wire->loop);
-	if (left_us <= 0)
-		lose(wire, "no answer for 30 s");
-	else
+	int64_t left_us = wire->progress_us + silence_us(wire) - loop_now_us(wire->loop);
+	if (left_us > 0) {
 		loop_timer_start(wire->watchdog, left_us);
+		return;
+	}
+	char why[64];
+	snprintf(why, sizeof(why), "no answer for %d s", wire->target.silence_limit_s);
+	lose(wire, why);
 }
 
 static void watch(struct wire *wire)
 {
-	if (!wire->failed && wire->io != NULL)
-		loop_io_watch(wire->io, wire->connected, !wire->connected || !wire_is_empty(wire));
+	if (wire->failed || wire->io == NULL)
+		return;
+	// A handshake that waits for the server finds the socket writable all the time.
+	bool stuck = wire->session != NULL && wire->sent > 0 && tls_wants_input(wire->session);
+	loop_io_watch(wire->io, wire->connected, !wire->connected || (!wire_is_empty(wire) && !stuck));
+}
+
+static bool begin_tls(struct wire *wire)
+{
+	struct meow_error err;
+	if (wire->target.tls == NULL)
+		return true;
+	wire->session = tls_begin(wire->target.tls, wire->context, wire->target.host, &err);
+	if (wire->session == NULL)
+		lose(wire, err.text);
+	return wire->session != NULL;
 }
 
 // hiredis connects without waiting: what became of it is the socket's error once it is writable.
@@ -137,6 +163,8 @@ static bool finish_connecting(struct wire *wire)
 		lose(wire, strerror(code));
 		return false;
 	}
+	if (!begin_tls(wire))
+		return false;
 	wire->connected = true;
 	wire->progress_us = loop_now_us(wire->loop);
 	loop_timer_stop(wire->watchdog);
@@ -154,7 +182,7 @@ static void pass_reply(struct wire *wire, const redisReply *reply)
 	}
 	// Unasked: Redis says why it is about to close ("max number of clients reached").
 	struct meow_error err;
-	error_set(&err, MEOW_UNAVAILABLE, "Redis at %s: %s", wire->place,
+	error_set(&err, MEOW_UNAVAILABLE, "Redis at %s: %s", wire->target.place,
 		reply->type == REDIS_REPLY_ERROR ? reply->str : "a reply that nothing asked for");
 	set_failed(wire, true, &err);
 }
@@ -176,9 +204,22 @@ static bool pass_replies(struct wire *wire)
 	return false;
 }
 
+// One record of TLS at most, so nothing decrypted stays behind that the socket would not tell of.
+static bool receive_tls(struct wire *wire)
+{
+	if (redisBufferRead(wire->context) != REDIS_OK) {
+		lose(wire, tls_why(wire->session, wire->context));
+		return false;
+	}
+	wire->progress_us = loop_now_us(wire->loop);
+	return pass_replies(wire);
+}
+
 static bool receive(struct wire *wire)
 {
 	char bytes[READ_BYTES];
+	if (wire->session != NULL)
+		return receive_tls(wire);
 	ssize_t got = recv(wire->context->fd, bytes, sizeof(bytes), 0);
 	if (got < 0 && (errno == EAGAIN || errno == EINTR))
 		return true;
@@ -212,24 +253,24 @@ static void on_io(void *arg, bool readable, bool writable)
 		watch(wire);
 }
 
-static bool make_parts(struct wire *wire, const char *host, int port, struct meow_error *err)
+static bool make_parts(struct wire *wire, struct meow_error *err)
 {
 	wire->watchdog = loop_timer_create(wire->loop, on_watchdog, wire);
 	wire->failing = loop_timer_create(wire->loop, on_failing, wire);
 	if (wire->watchdog == NULL || wire->failing == NULL)
 		return error_no_memory(err);
-	wire->context = redisConnectNonBlock(host, port);
+	wire->context = redisConnectNonBlock(wire->target.host, wire->target.port);
 	if (wire->context == NULL)
 		return error_no_memory(err);
 	if (wire->context->err != 0)
 		return error_set(
-			err, MEOW_UNAVAILABLE, "cannot connect to Redis at %s: %s", wire->place, wire->context->errstr);
+			err, MEOW_UNAVAILABLE, "cannot connect to Redis at %s: %s", wire->target.place, wire->context->errstr);
 	wire->io = loop_io_create(wire->loop, wire->context->fd, on_io, wire);
 	return wire->io != NULL || error_no_memory(err);
 }
 
-struct wire *wire_create(struct loop *loop, const char *host, int port, const char *place,
-	const struct wire_events *events, void *arg, struct meow_error *err)
+struct wire *wire_create(struct loop *loop, const struct wire_target *target, const struct wire_events *events,
+	void *arg, struct meow_error *err)
 {
 	struct wire *wire = calloc(1, sizeof(*wire));
 	if (wire == NULL) {
@@ -237,11 +278,11 @@ struct wire *wire_create(struct loop *loop, const char *host, int port, const ch
 		return NULL;
 	}
 	wire->loop = loop;
-	wire->place = place;
+	wire->target = *target;
 	wire->events = events;
 	wire->arg = arg;
 	buffer_init(&wire->out);
-	if (!make_parts(wire, host, port, err)) {
+	if (!make_parts(wire, err)) {
 		wire_free(wire);
 		return NULL;
 	}
@@ -306,6 +347,15 @@ void wire_put_int(struct wire *wire, int64_t argument)
 	wire_put(wire, (struct meow_bytes){at, (size_t)(digits + sizeof(digits) - at)});
 }
 
+void wire_put_auth(struct wire *wire, const char *user, const char *password)
+{
+	wire_put_command(wire, user != NULL ? 3 : 2);
+	wire_put_text(wire, "AUTH");
+	if (user != NULL)
+		wire_put_text(wire, user);
+	wire_put_text(wire, password);
+}
+
 void wire_put_formatted(struct wire *wire, struct meow_bytes formatted)
 {
 	buffer_put(&wire->out, formatted.data, formatted.size);
@@ -359,11 +409,31 @@ static void all_sent(struct wire *wire)
 	wire->splice_count = wire->out_bytes = wire->sent = 0;
 }
 
-void wire_flush(struct wire *wire)
+// Hands over what is new to hiredis, and writes what it has.
+static void send_tls(struct wire *wire)
 {
-	struct meow_error err;
-	if (!wire->failed && !buffer_ok(&wire->out, &err))
-		set_failed(wire, false, &err);
+	struct iovec parts[2 * SPLICE_MOST + 1];
+	size_t count = fill_parts(wire, parts);
+	int done = 0;
+	for (size_t i = 0; i < count; i++) {
+		if (redisAppendFormattedCommand(wire->context, parts[i].iov_base, parts[i].iov_len) != REDIS_OK) {
+			lose(wire, wire->context->errstr);
+			return;
+		}
+	}
+	wire->sent = wire->out.size + wire->out_bytes;
+	if (redisBufferWrite(wire->context, &done) != REDIS_OK) {
+		lose(wire, tls_why(wire->session, wire->context));
+		return;
+	}
+	if (done == 0)
+		return;
+	wire->progress_us = loop_now_us(wire->loop);
+	all_sent(wire);
+}
+
+static void send_plain(struct wire *wire)
+{
 	while (!wire->failed && wire->connected && wire->out.size > 0) {
 		struct iovec parts[2 * SPLICE_MOST + 1];
 		struct msghdr message = {.msg_iov = parts, .msg_iovlen = fill_parts(wire, parts)};
@@ -381,8 +451,19 @@ void wire_flush(struct wire *wire)
 		if (wire->sent == wire->out.size + wire->out_bytes)
 			all_sent(wire);
 	}
+}
+
+void wire_flush(struct wire *wire)
+{
+	struct meow_error err;
+	if (!wire->failed && !buffer_ok(&wire->out, &err))
+		set_failed(wire, false, &err);
+	if (wire->session == NULL)
+		send_plain(wire);
+	else if (!wire->failed && wire->out.size > 0)
+		send_tls(wire);
 	if (wire->awaited > 0 && wire->connected && !wire->failed && !loop_timer_running(wire->watchdog))
-		loop_timer_start(wire->watchdog, SILENCE_LIMIT_US);
+		loop_timer_start(wire->watchdog, silence_us(wire));
 	if (!wire->inside)
 		watch(wire);
 }

@@ -6,6 +6,7 @@
 #define CONNECTORS_REDIS_REDIS_WIRE_H
 
 #include "base/buffer.h"
+#include "connectors/redis/redis_tls.h"
 #include "loop/loop.h"
 
 #include <hiredis/hiredis.h>
@@ -22,8 +23,17 @@ struct wire_events {
 	void (*failed)(void *arg, bool lost, const struct meow_error *err);
 };
 
-// Begins to connect. place is for messages and outlives the wire. NULL without memory.
-MEOW_MUST_USE struct wire *wire_create(struct loop *loop, const char *host, int port, const char *place,
+// Where to; all of it outlives the wire.
+struct wire_target {
+	const char *host;
+	int port;
+	const char *place;     // for messages
+	const struct tls *tls; // NULL: none
+	int silence_limit_s;   // how long an answer may take before the connection counts as lost
+};
+
+// Begins to connect. NULL without memory, or where the host cannot be found.
+MEOW_MUST_USE struct wire *wire_create(struct loop *loop, const struct wire_target *target,
 	const struct wire_events *events, void *arg, struct meow_error *err);
 
 // Closes at once. May be called from an event. Takes NULL.
@@ -35,6 +45,7 @@ void wire_put_command(struct wire *wire, size_t arguments);
 void wire_put(struct wire *wire, struct meow_bytes argument);
 void wire_put_text(struct wire *wire, const char *argument);
 void wire_put_int(struct wire *wire, int64_t argument);
+void wire_put_auth(struct wire *wire, const char *user, const char *password); // the whole command; user may be NULL
 // Several arguments that were formatted before by wire_format.
 void wire_put_formatted(struct wire *wire, struct meow_bytes formatted);
 void wire_format(struct buffer *buffer, struct meow_bytes argument);

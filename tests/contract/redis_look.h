@@ -16,10 +16,10 @@
 // The server that everything below talks to. The test starts it, and may name another one for a while.
 extern struct server *redis_server;
 
-redisReply *redis_ask(const char *format, ...);      // to be freed by the caller; may be an error reply
-void redis_do(const char *format, ...);              // asserts that it is none
-long long redis_number(const char *format, ...);     // of an integer or a string; -1 for anything else
-redisContext *redis_connect(void);                   // a connection of the caller's own, for another thread
+redisReply *redis_ask(const char *format, ...);  // to be freed by the caller; may be an error reply
+void redis_do(const char *format, ...);          // asserts that it is none
+long long redis_number(const char *format, ...); // of an integer or a string; -1 for anything else
+redisContext *redis_connect(void);               // a connection of the caller's own, for another thread
 struct meow_bytes redis_field(const redisReply *fields, const char *name);
 void redis_assert_field(const redisReply *fields, const char *name, const char *expected); // NULL: it is not there
 
@@ -41,7 +41,7 @@ int redis_teardown(void **state);
 void redis_settings(struct redis_case *fixture, const char *credentials, const char *database, ...)
 	__attribute__((sentinel));
 
-void redis_open(struct contract_relay *relay);                   // until it is open or has failed
+void redis_open(struct contract_relay *relay);                    // until it is open or has failed
 void redis_begin(struct contract_relay *relay, int64_t position); // opens, and begins behind it
 void redis_assert_failed(const struct contract_relay *relay, enum meow_error_kind kind, const char *text);
 

@@ -193,6 +193,80 @@ static void test_maxlen_trims(void **state)
 	assert_true(contract_publish(&fixture->relay, 3010, LONG_MS));
 }
 
+// Of the last batch, which a start looks up, one entry is left.
+static void test_maxlen_trims_exactly_and_the_next_start_knows_why_entries_are_missing(void **state)
+{
+	struct redis_case *fixture = *state;
+	redis_settings(fixture, "", "", "maxlen", "1", "trim", "exact", NULL);
+	for (int64_t target = 100; target <= 300; target += 100) {
+		assert_true(contract_publish(&fixture->relay, target, LONG_MS));
+		contract_close(&fixture->relay);
+		assert_int_equal(redis_number("XLEN events"), 1);
+	}
+}
+
+static long long first_entry(const char *stream)
+{
+	redisReply *entries = redis_ask("XRANGE %s - + COUNT 1", stream);
+	assert_int_equal(entries->elements, 1);
+	long long position = atoll(entries->element[0]->element[0]->str);
+	freeReplyObject(entries);
+	return position;
+}
+
+static void test_minid_trims_by_position_in_all_streams_alike(void **state)
+{
+	struct redis_case *fixture = *state;
+	redis_settings(fixture, "", "", "stream", "events:{aggregate_type}", "minid", "50", "trim", "exact", NULL);
+	assert_true(contract_publish(&fixture->relay, 40, LONG_MS));
+	assert_int_equal(redis_number("XLEN events:order") + redis_number("XLEN events:payment"), 40);
+	assert_true(contract_publish(&fixture->relay, 1000, LONG_MS));
+	assert_int_equal(redis_number("XLEN events:order") + redis_number("XLEN events:payment"), 51);
+	assert_true(first_entry("events:order") >= 950 && first_entry("events:payment") >= 950);
+	contract_close(&fixture->relay);
+	assert_true(contract_publish(&fixture->relay, 1010, LONG_MS));
+}
+
+static void test_minid_trims_about(void **state)
+{
+	struct redis_case *fixture = *state;
+	redis_settings(fixture, "", "", "minid", "500", NULL);
+	assert_true(contract_publish(&fixture->relay, 3000, LONG_MS));
+	long long left = redis_number("XLEN events");
+	assert_true(left > 500 && left < 1000);
+	assert_true(first_entry("events") <= 2500);
+	contract_close(&fixture->relay);
+	assert_true(contract_publish(&fixture->relay, 3010, LONG_MS));
+}
+
+// What stood there before `minid` was set goes bit by bit.
+static void test_minid_works_off_an_old_stream(void **state)
+{
+	struct redis_case *fixture = *state;
+	struct contract_relay *relay = &fixture->relay;
+	relay->batch_events = 5000;
+	assert_true(contract_publish(relay, 40000, LONG_MS));
+	redis_settings(fixture, "", "", "minid", "500", NULL);
+	relay->mark = 40000;
+	assert_true(contract_publish(relay, 40001, LONG_MS));
+	long long first = redis_number("XLEN events");
+	assert_true(first < 40000 && first >= 29000);
+	assert_true(contract_publish(relay, 40101, LONG_MS)); // four batches
+	assert_true(redis_number("XLEN events") < 1000);
+}
+
+static void test_minid_and_maxlen_go_together(void **state)
+{
+	struct redis_case *fixture = *state;
+	redis_settings(fixture, "", "", "minid", "100", "maxlen", "60", "trim", "exact", NULL);
+	assert_true(contract_publish(&fixture->relay, 300, LONG_MS));
+	assert_int_equal(redis_number("XLEN events"), 60);
+	redis_settings(fixture, "", "", "minid", "20", "maxlen", "60", "trim", "exact", NULL);
+	fixture->relay.mark = 300;
+	assert_true(contract_publish(&fixture->relay, 325, LONG_MS));
+	assert_int_equal(redis_number("XLEN events"), 21);
+}
+
 int main(void)
 {
 	redis_server = server_start("redis", "appendonly=yes", "appendfsync=always", "proto-max-bulk-len=1mb", NULL);
@@ -204,6 +278,11 @@ int main(void)
 		REDIS_CASE(test_a_map_gives_names_in_place_of_the_template),
 		REDIS_CASE(test_a_stream_for_each_aggregate_and_more_than_are_remembered),
 		REDIS_CASE(test_maxlen_trims),
+		REDIS_CASE(test_maxlen_trims_exactly_and_the_next_start_knows_why_entries_are_missing),
+		REDIS_CASE(test_minid_trims_by_position_in_all_streams_alike),
+		REDIS_CASE(test_minid_trims_about),
+		REDIS_CASE(test_minid_works_off_an_old_stream),
+		REDIS_CASE(test_minid_and_maxlen_go_together),
 	};
 	int failed = cmocka_run_group_tests_name("redis entries", cases, NULL, NULL);
 	server_destroy(redis_server);

@@ -23,12 +23,42 @@ static void test_a_position_key_of_another_type_stops_and_is_named(void **state)
 	struct redis_case *fixture = *state;
 	redis_do("SET %s hello", POSITION_KEY);
 	redis_open(&fixture->relay);
-	redis_assert_failed(&fixture->relay, MEOW_CONFIG, "position key");
-	contract_close(&fixture->relay);
-	redis_do("DEL %s", POSITION_KEY);
-	redis_do("HSET %s delivered hello", POSITION_KEY);
-	redis_open(&fixture->relay);
-	redis_assert_failed(&fixture->relay, MEOW_CONFIG, POSITION_KEY);
+	redis_assert_failed(&fixture->relay, MEOW_CONFIG, "key \"" POSITION_KEY "\" is of another type");
+}
+
+static void test_a_position_key_that_is_not_ours_stops_and_is_named(void **state)
+{
+	struct redis_case *fixture = *state;
+	static const char *const fields[] = {"delivered hello", "delivered -5", "delivered 5.0", "delivered 5 generation x",
+		"delivered 5 generation -1", "generation 1", "delivered 99999999999999999999"};
+	for (size_t i = 0; i < sizeof(fields) / sizeof(*fields); i++) {
+		char text[200];
+		snprintf(text, sizeof(text), "HSET " POSITION_KEY " %s", fields[i]);
+		redis_do("DEL %s", POSITION_KEY);
+		redis_do(text);
+		redis_open(&fixture->relay);
+		redis_assert_failed(&fixture->relay, MEOW_CONFIG, "key \"" POSITION_KEY "\" holds something else");
+		contract_close(&fixture->relay);
+	}
+}
+
+static void test_a_position_of_a_newer_generation_stops_and_is_named(void **state)
+{
+	struct redis_case *fixture = *state;
+	struct contract_relay *relay = &fixture->relay;
+	relay->generation = 2;
+	assert_true(contract_publish(relay, 50, LONG_MS));
+	contract_close(relay);
+	relay->generation = 1;
+	redis_open(relay);
+	redis_assert_failed(relay, MEOW_CONFIG, "is of generation 2");
+	assert_non_null(strstr(relay->error.text, POSITION_KEY));
+	contract_close(relay);
+	relay->generation = 2;
+	redis_begin(relay, 50);
+	contract_send(relay, contract_batch(51, 10));
+	assert_true(contract_wait(relay, contract_is_idle, LONG_MS));
+	contract_check(relay, 60);
 }
 
 static void test_a_stream_that_somebody_else_writes_to_stops_before_anything_is_added(void **state)
@@ -42,6 +72,26 @@ static void test_a_stream_that_somebody_else_writes_to_stops_before_anything_is_
 	redis_assert_failed(relay, MEOW_CONFIG, "somebody else writes to it");
 	assert_int_equal(redis_number("XLEN events"), 1);
 	assert_int_equal(redis_number("EXISTS %s", POSITION_KEY), 0);
+}
+
+// Two names for one stream are not seen in the configuration: `stream` here, an item of `streams` there.
+static void test_two_routes_that_share_a_stream_stop_before_an_entry_gets_lost(void **state)
+{
+	struct redis_case *fixture = *state;
+	struct contract_relay *relay = &fixture->relay, other;
+	contract_relay_init(&other, &redis_sink, fixture->settings);
+	other.store_id = "77777777-6a7f-4f0e-9d3e-2f6f6f3c1a55"; // keys of its own
+	bool first = contract_publish(relay, 50, LONG_MS);
+	redis_open(&other);
+	if (other.opened) {
+		other.sink->impl->begin(other.connector, 40, NULL);
+		contract_send(&other, contract_batch(41, 20));
+		contract_wait(&other, contract_is_over, LONG_MS);
+	}
+	bool stopped = other.failed && other.error.kind == MEOW_CONFIG && strstr(other.error.text, "\"events\"") != NULL;
+	contract_relay_finish(&other);
+	assert_true(first && stopped);
+	contract_check(relay, 50);
 }
 
 static void test_a_stream_that_was_deleted_from_above_stops_too(void **state)
@@ -193,7 +243,10 @@ int main(void)
 	const struct CMUnitTest cases[] = {
 		REDIS_CASE(test_a_key_of_another_type_stops_and_is_named),
 		REDIS_CASE(test_a_position_key_of_another_type_stops_and_is_named),
+		REDIS_CASE(test_a_position_key_that_is_not_ours_stops_and_is_named),
+		REDIS_CASE(test_a_position_of_a_newer_generation_stops_and_is_named),
 		REDIS_CASE(test_a_stream_that_somebody_else_writes_to_stops_before_anything_is_added),
+		REDIS_CASE(test_two_routes_that_share_a_stream_stop_before_an_entry_gets_lost),
 		REDIS_CASE(test_a_stream_that_was_deleted_from_above_stops_too),
 		REDIS_CASE(test_a_position_key_that_is_gone_is_said_to_be_empty),
 		REDIS_CASE(test_a_position_key_that_goes_in_the_middle_is_noticed),

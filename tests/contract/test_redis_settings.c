@@ -1,6 +1,8 @@
 // Settings of the Redis connector: passwords, rights, databases, and what is refused before a connection is made.
 #include "redis_look.h"
 
+#include "connectors/redis/redis_tls.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -58,6 +60,69 @@ static void test_a_user_who_may_not_ask_for_more_can_still_be_used(void **state)
 	redis_assert_failed(&fixture->relay, MEOW_DENIED, "lacks a right");
 }
 
+static void make_user(const char *but)
+{
+	redis_do(
+		"ACL SETUSER relay reset on >pw ~events ~meowmx:* +set +get +hmget +hset +xadd +xinfo +xrange +watch +multi "
+		"+exec +select +xtrim +wait %s",
+		but);
+}
+
+// Opens, publishes, opens again: until something is refused.
+static void publish_until_refused(struct contract_relay *relay)
+{
+	for (int64_t first = 1; first <= 11 && !relay->failed; first += 10) {
+		contract_close(relay);
+		redis_open(relay);
+		if (relay->failed)
+			return;
+		relay->sink->impl->begin(relay->connector, first - 1, NULL);
+		contract_send(relay, contract_batch(first, 10));
+		assert_true(contract_wait(relay, contract_is_idle, LONG_MS));
+	}
+}
+
+static void test_each_right_that_a_user_lacks_is_said_in_one_line(void **state)
+{
+	struct redis_case *fixture = *state;
+	static const char *const commands[] = {"-set", "-get", "-hmget", "-hset", "-xadd", "-xinfo", "-xrange", "-watch",
+		"-multi", "-exec", "-select", "-xtrim"};
+	for (size_t i = 0; i < sizeof(commands) / sizeof(*commands); i++) {
+		redis_settings(fixture, "relay:pw@", "", "minid", "1", NULL);
+		redis_do("FLUSHALL");
+		make_user(commands[i]);
+		publish_until_refused(&fixture->relay);
+		redis_assert_failed(&fixture->relay, MEOW_DENIED, "the user lacks a right (ACL)");
+		if (strstr(fixture->relay.error.text, commands[i] + 1) == NULL)
+			fail_msg("%s: %s", commands[i], fixture->relay.error.text);
+		assert_int_equal(redis_number("XLEN events") % 10, 0);
+	}
+	redis_settings(fixture, "relay:pw@", "", "minid", "1", NULL);
+	redis_do("FLUSHALL");
+	make_user("+ping");
+	publish_until_refused(&fixture->relay);
+	assert_false(fixture->relay.failed);
+	redis_do("ACL DELUSER relay");
+}
+
+static void test_a_policy_that_may_evict_streams_is_said_once(void **state)
+{
+	struct redis_case *fixture = *state;
+	struct contract_relay *relay = &fixture->relay;
+	static const char *const harmless[] = {"noeviction", "volatile-lru", "volatile-ttl"};
+	for (size_t i = 0; i < sizeof(harmless) / sizeof(*harmless); i++) {
+		redis_do("CONFIG SET maxmemory-policy %s", harmless[i]);
+		assert_true(contract_publish(relay, 10 * (int64_t)(i + 1), LONG_MS));
+		contract_close(relay);
+		assert_int_equal(relay->notices, 0);
+	}
+	redis_do("CONFIG SET maxmemory-policy allkeys-lfu");
+	assert_true(contract_publish(relay, 200, LONG_MS));
+	redis_do("CONFIG SET maxmemory-policy noeviction");
+	assert_int_equal(relay->notices, 1);
+	assert_non_null(strstr(relay->notice, "maxmemory-policy allkeys-lfu"));
+}
+
 static void test_another_database(void **state)
 {
 	struct redis_case *fixture = *state;
@@ -107,7 +172,11 @@ static void test_settings_are_checked(void **state)
 	} tries[] = {
 		{"url", "redis://localhost", NULL},
 		{"url", "redis://:pw@[::1]:6380/2", NULL},
-		{"url", "rediss://localhost", "TLS"},
+		{"url", "redis+sentinel://a:26379,b:26379/mymaster/0", NULL},
+		{"url", "redis+sentinel://a:26379,b:26379", "names no master"},
+		{"url", "redis+sentinel://a:26379,b:port/mymaster", "port"},
+		{"url", "redis+sentinel://a/mymaster/zero", "database"},
+		{"url", "redis://a,b", "several hosts"},
 		{"url", "http://localhost", "must begin with redis://"},
 		{"url", "redis://", "no host"},
 		{"url", "redis://localhost:port", "port"},
@@ -119,6 +188,17 @@ static void test_settings_are_checked(void **state)
 		{"stream", "events:{nothing}", "nothing"},
 		{"stream", "{aggregate_type", "stream"},
 		{"maxlen", "-1", "maxlen"},
+		{"minid", "-1", "minid"},
+		{"minid", "1000000", NULL},
+		{"trim", "exact", NULL},
+		{"trim", "roughly", "trim"},
+		{"wait", "2", NULL},
+		{"wait", "-1", "wait"},
+		{"wait_timeout", "0s", "wait_timeout"},
+		{"wait_timeout", "30s", "wait_timeout"}, // longer than a connection may be silent
+		{"tls_ca", "/etc/ssl/certs/ca.pem", "write rediss://"},
+		{"tls_key", "key.pem", "write rediss://"},
+		{"sentinel_password", "x", "redis+sentinel://"},
 	};
 	for (size_t i = 0; i < sizeof(tries) / sizeof(*tries); i++) {
 		struct meow_error err = {0};
@@ -129,12 +209,26 @@ static void test_settings_are_checked(void **state)
 	}
 }
 
+static void test_tls_is_refused_where_the_build_has_none(void **state)
+{
+	(void)state;
+	struct meow_error err = {0};
+	bool ok = is_accepted("url", "rediss://localhost", &err);
+	assert_int_equal(ok, redis_tls_is_built());
+	if (!ok) {
+		assert_int_equal(err.kind, MEOW_CONFIG);
+		assert_non_null(strstr(err.text, "rediss:// needs TLS, which this build cannot do"));
+	}
+}
+
 static void test_two_routes_may_not_share_a_stream(void **state)
 {
 	(void)state;
-	static const char *const urls[] = {"redis://localhost/0", "redis://u:p@localhost:6379", "redis://localhost/1"};
-	char *texts[3];
-	for (size_t i = 0; i < 3; i++) {
+	static const char *const urls[] = {"redis://localhost/0", "redis://u:p@localhost:6379", "redis://localhost/1",
+		"redis+sentinel://a,b:1/m", "redis+sentinel://u:p@b:1,a:26379/m/0", "redis+sentinel://a,b:1/n"};
+	const size_t count = sizeof(urls) / sizeof(*urls);
+	char *texts[sizeof(urls) / sizeof(*urls)];
+	for (size_t i = 0; i < count; i++) {
 		struct contract_settings *settings = contract_settings_create(&redis_connector);
 		contract_set(settings, "url", urls[i]);
 		contract_set(settings, "stream", "events");
@@ -145,7 +239,9 @@ static void test_two_routes_may_not_share_a_stream(void **state)
 	}
 	assert_string_equal(texts[0], texts[1]);
 	assert_string_not_equal(texts[0], texts[2]);
-	for (size_t i = 0; i < 3; i++)
+	assert_string_equal(texts[3], texts[4]);
+	assert_string_not_equal(texts[3], texts[5]);
+	for (size_t i = 0; i < count; i++)
 		free(texts[i]);
 }
 
@@ -155,9 +251,12 @@ int main(void)
 	const struct CMUnitTest cases[] = {
 		REDIS_CASE(test_passwords),
 		REDIS_CASE(test_a_user_who_may_not_ask_for_more_can_still_be_used),
+		REDIS_CASE(test_each_right_that_a_user_lacks_is_said_in_one_line),
+		REDIS_CASE(test_a_policy_that_may_evict_streams_is_said_once),
 		REDIS_CASE(test_another_database),
 		REDIS_CASE(test_a_cluster_is_refused),
 		REDIS_CASE(test_settings_are_checked),
+		REDIS_CASE(test_tls_is_refused_where_the_build_has_none),
 		REDIS_CASE(test_two_routes_may_not_share_a_stream),
 	};
 	int failed = cmocka_run_group_tests_name("redis settings", cases, NULL, NULL);

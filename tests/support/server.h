@@ -10,10 +10,10 @@
 
 struct server;
 
-// kind: "postgres", "redis", "kafka" or "pgbouncer"; then texts "key=value" for its configuration, and NULL.
+// kind: "postgres", "redis", "sentinel", "kafka" or "pgbouncer"; then texts "key=value" for its configuration, and NULL.
 struct server *server_start(const char *kind, ...) __attribute__((sentinel));
 
-const char *server_url(const struct server *server); // postgresql://..., redis://..., for Kafka HOST:PORT
+const char *server_url(const struct server *server); // postgresql://..., redis://..., for Kafka and Sentinel HOST:PORT
 uint16_t server_port(const struct server *server);
 pid_t server_pid(const struct server *server);
 

@@ -3,6 +3,7 @@
 
 #include "base/text.h"
 #include "connectors/redis/redis_error.h"
+#include "connectors/redis/redis_info.h"
 #include "connectors/redis/redis_part.h"
 
 #include <stdio.h>
@@ -13,15 +14,17 @@ static void test_a_url_is_taken_apart(void **state)
 	(void)state;
 	struct redis_url url;
 	assert_true(redis_url_parse("redis://us%65r:p%40%3A%2F@example.org:7000/12", &url, NULL));
-	assert_string_equal(url.host, "example.org");
-	assert_int_equal(url.port, 7000);
+	assert_int_equal(url.host_count, 1);
+	assert_string_equal(url.hosts[0].name, "example.org");
+	assert_int_equal(url.hosts[0].port, 7000);
+	assert_null(url.master);
 	assert_int_equal(url.database, 12);
 	assert_string_equal(url.user, "user");
 	assert_string_equal(url.password, "p@:/");
 	assert_string_equal(url.place, "example.org:7000");
 	redis_url_finish(&url);
 	assert_true(redis_url_parse("redis://[::1]", &url, NULL));
-	assert_string_equal(url.host, "::1");
+	assert_string_equal(url.hosts[0].name, "::1");
 	assert_string_equal(url.place, "[::1]:6379");
 	assert_int_equal(url.database, 0);
 	assert_null(url.password);
@@ -32,13 +35,35 @@ static void test_a_url_is_taken_apart(void **state)
 	redis_url_finish(&url);
 }
 
+static void test_a_url_names_sentinels_and_their_master(void **state)
+{
+	(void)state;
+	struct redis_url url;
+	assert_true(redis_url_parse("redis+sentinel://relay:pw@b,[::1]:7,a:26380/my%2Fmaster/3", &url, NULL));
+	assert_int_equal(url.host_count, 3);
+	assert_string_equal(url.place, "[::1]:7,a:26380,b:26379/my/master"); // sorted: the order means nothing
+	assert_string_equal(url.master, "my/master");
+	assert_string_equal(url.user, "relay");
+	assert_int_equal(url.database, 3);
+	assert_int_equal(url.hosts[2].port, 26379);
+	redis_url_finish(&url);
+	assert_true(redis_url_parse("redis+sentinel://a/m", &url, NULL));
+	assert_int_equal(url.database, 0);
+	assert_string_equal(url.place, "a:26379/m");
+	redis_url_finish(&url);
+}
+
 static void test_a_broken_url_is_refused_without_its_password(void **state)
 {
 	(void)state;
 	static const char *const broken[] = {"redis://:s3cret@", "redis://:s3cret%@h", "redis://:s3cret%4",
 		"redis://:s3cret@h:x", "redis://:s3cret@h/x", "redis://:s3cret@h:70000", "redis://:s3cret@[::1",
-		"redis://:s3cret@::1", "redis://:s3cret@h?tls", "rediss://:s3cret@h",
-		"redis://:s3cret@h:6379/99999999999999999999", "redis://u%00:s3cret@h"};
+		"redis://:s3cret@::1", "redis://:s3cret@h?tls", "redis://:s3cret@h:6379/99999999999999999999",
+		"redis://u%00:s3cret@h", "redis://:s3cret@h,i/0", "redis+sentinel://:s3cret@h", "redis+sentinel://:s3cret@h/",
+		"redis+sentinel://:s3cret@h,/m", "redis+sentinel://:s3cret@,h/m", "redis+sentinel://:s3cret@/m",
+		"redis+sentinel://:s3cret@h/m/x", "redis+sentinel://:s3cret@h:0/m", "redis+sentinel://:s3cret@h/m/0/1",
+		"redis+sentinel://:s3cret@h/%zz", "redis+sentinel://:s3cret@1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17/m",
+		"redis+cluster://:s3cret@h"};
 	for (size_t i = 0; i < sizeof(broken) / sizeof(*broken); i++) {
 		struct redis_url url;
 		struct meow_error err = {0};
@@ -48,6 +73,40 @@ static void test_a_broken_url_is_refused_without_its_password(void **state)
 		if (strstr(err.text, "s3cret") != NULL)
 			fail_msg("%s", err.text);
 	}
+}
+
+static void test_tls_is_there_or_said_to_be_missing(void **state)
+{
+	(void)state;
+	struct redis_url url;
+	struct meow_error err = {0};
+	bool taken = redis_url_parse("rediss://:s3cret@h", &url, &err);
+	assert_int_equal(taken, redis_tls_is_built());
+	if (taken) {
+		assert_true(url.tls);
+		redis_url_finish(&url);
+	} else {
+		assert_int_equal(err.kind, MEOW_CONFIG);
+		assert_non_null(strstr(err.text, "this build cannot do"));
+		assert_null(strstr(err.text, "s3cret"));
+	}
+}
+
+static void test_info_is_read_by_name(void **state)
+{
+	(void)state;
+	struct meow_bytes info = MEOW_BYTES("# Server\r\nredis_version:6.0.16\r\nxredis_version:1\r\nempty:\r\nlast:7");
+	assert_true(bytes_equal(redis_info_value(info, "redis_version"), MEOW_BYTES("6.0.16")));
+	assert_true(bytes_equal(redis_info_value(info, "last"), MEOW_BYTES("7")));
+	assert_int_equal(redis_info_value(info, "empty").size, 0);
+	assert_null(redis_info_value(info, "version").data);
+	assert_null(redis_info_value(info, "redis").data);
+	assert_true(redis_info_is_older(info, 6, 2));
+	assert_true(redis_info_is_older(info, 7, 0));
+	assert_false(redis_info_is_older(info, 6, 0));
+	assert_false(redis_info_is_older(info, 5, 2));
+	assert_false(redis_info_is_older(MEOW_BYTES("redis_version:x\n"), 6, 2));
+	assert_false(redis_info_is_older(MEOW_BYTES(""), 6, 2));
 }
 
 static void test_the_record_of_a_batch_is_read_back(void **state)
@@ -105,7 +164,7 @@ static void test_a_foreign_record_is_broken_and_nothing_else(void **state)
 static void test_streams_are_found_again_and_forgotten_when_nobody_uses_them(void **state)
 {
 	(void)state;
-	struct streams *streams = streams_create(100);
+	struct streams *streams = streams_create(100, false);
 	assert_non_null(streams);
 	struct stream *used = streams_get(streams, MEOW_BYTES("used"));
 	assert_non_null(used);
@@ -114,6 +173,10 @@ static void test_streams_are_found_again_and_forgotten_when_nobody_uses_them(voi
 	assert_ptr_equal(streams_get(streams, MEOW_BYTES("used")), used);
 	assert_string_equal(used->head.data, "$4\r\nXADD\r\n$4\r\nused\r\n$6\r\nMAXLEN\r\n$1\r\n~\r\n$3\r\n100\r\n");
 	assert_int_equal(used->head_count, 5);
+	struct streams *exact = streams_create(7, true);
+	assert_non_null(exact);
+	assert_non_null(strstr(streams_get(exact, MEOW_BYTES("s"))->head.data, "MAXLEN\r\n$1\r\n=\r\n$1\r\n7\r\n"));
+	streams_destroy(exact);
 	struct stream *kept = streams_get(streams, MEOW_BYTES("not used"));
 	kept->known = true;
 	streams_tidy(streams); // few: all stay
@@ -170,7 +233,10 @@ int main(void)
 {
 	const struct CMUnitTest cases[] = {
 		cmocka_unit_test(test_a_url_is_taken_apart),
+		cmocka_unit_test(test_a_url_names_sentinels_and_their_master),
 		cmocka_unit_test(test_a_broken_url_is_refused_without_its_password),
+		cmocka_unit_test(test_tls_is_there_or_said_to_be_missing),
+		cmocka_unit_test(test_info_is_read_by_name),
 		cmocka_unit_test(test_the_record_of_a_batch_is_read_back),
 		cmocka_unit_test(test_a_foreign_record_is_broken_and_nothing_else),
 		cmocka_unit_test(test_streams_are_found_again_and_forgotten_when_nobody_uses_them),
