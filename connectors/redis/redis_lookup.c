@@ -23,7 +23,8 @@ void redis_lookup(struct redis *redis)
 		wire_put_int(redis->wire, redis->proof.position);
 	}
 	if (step == PROOF_BROKEN)
-		redis_fail_key(redis, &redis->position_key, "has a field `entries` that is not from meowmx: delete the field (HDEL)");
+		redis_fail_key(
+			redis, &redis->position_key, "has a field `entries` that is not from meowmx: delete the field (HDEL)");
 	if (redis->lookups > 0 || step == PROOF_BROKEN)
 		return;
 	redis->step = START_EXPLAIN;

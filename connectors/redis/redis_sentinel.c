@@ -22,7 +22,8 @@ struct sentinel {
 	bool greeting; // the reply to AUTH comes first
 	size_t first, tried;
 	struct buffer place; // of the one that is asked
-	struct meow_error last;
+	bool answered;       // by at least one, which tells more than one that cannot be reached
+	struct meow_error why;
 };
 
 static void ask_next(struct sentinel *sentinel)
@@ -71,11 +72,14 @@ static void on_reply(void *arg, const redisReply *reply)
 		sentinel->events->found(sentinel->arg, &master);
 		return;
 	}
+	sentinel->answered = true;
 	if (reply->type == REDIS_REPLY_ERROR)
-		error_set(&sentinel->last, MEOW_UNAVAILABLE, "Sentinel at %s refused %s (%.120s); its own are sentinel_user "
-			"and sentinel_password", place, sentinel->greeting ? "the password" : "to say it", reply->str);
+		error_set(&sentinel->why, MEOW_UNAVAILABLE,
+			"Sentinel at %s refused %s (%.120s); its own are sentinel_user "
+			"and sentinel_password",
+			place, sentinel->greeting ? "the password" : "to say it", reply->str);
 	else
-		error_set(&sentinel->last, MEOW_UNAVAILABLE, "Sentinel at %s knows no master \"%s\": correct `url`", place,
+		error_set(&sentinel->why, MEOW_UNAVAILABLE, "Sentinel at %s knows no master \"%s\": correct `url`", place,
 			sentinel->target.url->master);
 	ask_next(sentinel);
 }
@@ -89,7 +93,8 @@ static void on_wire_failed(void *arg, bool lost, const struct meow_error *err)
 {
 	struct sentinel *sentinel = arg;
 	(void)lost;
-	sentinel->last = *err;
+	if (!sentinel->answered)
+		sentinel->why = *err;
 	ask_next(sentinel);
 }
 
@@ -101,20 +106,19 @@ static void on_next(void *arg)
 	const struct redis_url *url = sentinel->target.url;
 	struct meow_error err;
 	if (sentinel->tried == url->host_count) {
-		error_set(&err, MEOW_UNAVAILABLE, "no Sentinel says where the master \"%s\" is; the last one asked: %.300s",
-			url->master, sentinel->last.text);
+		error_set(&err, MEOW_UNAVAILABLE, "no Sentinel says where the master \"%s\" is: %.300s", url->master,
+			sentinel->why.text);
 		sentinel->events->failed(sentinel->arg, &err);
 		return;
 	}
 	const struct redis_host *host = &url->hosts[(sentinel->first + sentinel->tried++) % url->host_count];
 	buffer_clear(&sentinel->place, SIZE_MAX);
 	redis_put_place(&sentinel->place, host);
-	struct wire_target target = {
-		host->name, host->port, sentinel->place.data, sentinel->target.tls, SILENCE_LIMIT_S};
-	if (buffer_ok(&sentinel->place, &sentinel->last))
-		sentinel->wire = wire_create(sentinel->loop, &target, &wire_events, sentinel, &sentinel->last);
+	struct wire_target target = {host->name, host->port, sentinel->place.data, sentinel->target.tls, SILENCE_LIMIT_S};
+	if (buffer_ok(&sentinel->place, &err))
+		sentinel->wire = wire_create(sentinel->loop, &target, &wire_events, sentinel, &err);
 	if (sentinel->wire == NULL)
-		ask_next(sentinel);
+		on_wire_failed(sentinel, false, &err);
 }
 
 struct sentinel *sentinel_create(struct loop *loop, const struct sentinel_target *target,

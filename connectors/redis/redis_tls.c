@@ -32,8 +32,8 @@ static bool fail_file(struct meow_error *err, const char *setting, const char *p
 	return error_set(err, MEOW_CONFIG, "%s: \"%s\" cannot be used: %s", setting, path, reason());
 }
 
-static bool load(SSL_CTX *context, const char *authority, const char *certificate, const char *key,
-	struct meow_error *err)
+static bool load(
+	SSL_CTX *context, const char *authority, const char *certificate, const char *key, struct meow_error *err)
 {
 	ERR_clear_error();
 	if (authority != NULL && SSL_CTX_load_verify_locations(context, authority, NULL) != 1)

@@ -36,18 +36,25 @@ static redisContext *client(void)
 }
 
 // The reply to a command, to be freed by the caller.
+// Once more when the connection was from before a restart or a failover.
+static redisReply *ask(const char *format, va_list args)
+{
+	va_list again;
+	va_copy(again, args);
+	redisReply *reply = redisvCommand(client(), format, args);
+	if (reply == NULL)
+		reply = redisvCommand(client(), format, again);
+	va_end(again);
+	assert_non_null(reply);
+	return reply;
+}
+
 redisReply *redis_ask(const char *format, ...)
 {
 	va_list args;
 	va_start(args, format);
-	redisReply *reply = redisvCommand(client(), format, args);
+	redisReply *reply = ask(format, args);
 	va_end(args);
-	if (reply == NULL) { // the connection was from before a restart
-		va_start(args, format);
-		reply = redisvCommand(client(), format, args);
-		va_end(args);
-	}
-	assert_non_null(reply);
 	return reply;
 }
 
@@ -55,9 +62,8 @@ void redis_do(const char *format, ...)
 {
 	va_list args;
 	va_start(args, format);
-	redisReply *reply = redisvCommand(client(), format, args);
+	redisReply *reply = ask(format, args);
 	va_end(args);
-	assert_non_null(reply);
 	if (reply->type == REDIS_REPLY_ERROR)
 		fail_msg("%s: %s", format, reply->str);
 	freeReplyObject(reply);
@@ -67,9 +73,8 @@ long long redis_number(const char *format, ...)
 {
 	va_list args;
 	va_start(args, format);
-	redisReply *reply = redisvCommand(client(), format, args);
+	redisReply *reply = ask(format, args);
 	va_end(args);
-	assert_non_null(reply);
 	long long result = reply->type == REDIS_REPLY_INTEGER ? reply->integer
 					   : reply->str != NULL               ? atoll(reply->str)
 														  : -1;

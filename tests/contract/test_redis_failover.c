@@ -113,9 +113,10 @@ static int setup_sentinel(void **state)
 	char monitor[100];
 	redis_server = server_start("redis", "repl-diskless-sync-delay=0", NULL);
 	replica = start_replica();
+	// Less than a few of its pings (one a second), and a busy machine makes it exchange masters that work.
 	snprintf(monitor, sizeof(monitor), "sentinel=monitor " MASTER " 127.0.0.1 %d 1", (int)server_port(redis_server));
-	sentinel = server_start("sentinel", monitor, "sentinel=down-after-milliseconds " MASTER " 500",
-		"sentinel=failover-timeout " MASTER " 1000", NULL);
+	sentinel = server_start("sentinel", monitor, "sentinel=down-after-milliseconds " MASTER " 2500",
+		"sentinel=failover-timeout " MASTER " 2000", NULL);
 	wait_for_replicas(1);
 	return redis_setup(state);
 }

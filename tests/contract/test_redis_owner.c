@@ -61,7 +61,7 @@ static void test_a_frozen_owner_that_thaws_changes_nothing(void **state)
 	contract_close(old);
 	redis_open(old);
 	bool refused = old->failed && old->error.kind == MEOW_CONFLICT;
-	bool undisturbed = new.connector != NULL && contract_publish(&new, 150, LONG_MS) && !new.failed;
+	bool undisturbed = new.connector != NULL &&contract_publish(&new, 150, LONG_MS) && !new.failed;
 	contract_relay_finish(&new);
 	assert_true(taken && over && kind == MEOW_CONFLICT);
 	redis_assert_failed(old, MEOW_CONFLICT, "a newer owner");
@@ -81,7 +81,7 @@ static void test_an_owner_that_freezes_in_the_middle_of_a_batch_applies_nothing(
 	contract_relay_init(&new, &redis_sink, fixture->settings);
 	new.epoch = 2;
 	redis_open(&new);
-	bool opened = new.opened && new.memory_delivered == 50;
+	bool opened = new.opened &&new.memory_delivered == 50;
 	bool over = contract_wait(old, contract_is_over, LONG_MS);
 	contract_relay_finish(&new);
 	assert_true(opened && over);
