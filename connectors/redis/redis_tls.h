@@ -1,5 +1,6 @@
 // redis_tls.h: TLS for connections to Redis, where hiredis has it (1.0 and later, with its hiredis_ssl). OpenSSL checks
-// the server's certificate and that it is the host's own, which hiredis alone would not.
+// the server's certificate and that it is the host's own, which hiredis alone would not. OpenSSL writes to sockets that
+// may be closed: the process must ignore SIGPIPE, as the relay does.
 #ifndef CONNECTORS_REDIS_REDIS_TLS_H
 #define CONNECTORS_REDIS_REDIS_TLS_H
 

@@ -45,6 +45,7 @@ struct wire {
 	struct loop_timer *failing;
 	struct meow_error error;
 	bool connected, failed, lost;
+	bool heard;          // anything
 	size_t awaited;      // replies
 	int64_t progress_us; // when bytes last went or came
 	struct buffer out;
@@ -116,8 +117,9 @@ static int64_t silence_us(const struct wire *wire)
 static void on_watchdog(void *arg)
 {
 	struct wire *wire = arg;
-	if (!wire->connected) {
-		lose(wire, "no answer for 5 s");
+	if (!wire->connected || (wire->session != NULL && !wire->heard)) {
+		lose(
+			wire, wire->connected ? "no answer to TLS for 5 s: is this the port that speaks it?" : "no answer for 5 s");
 		return;
 	}
 	if (wire->awaited == 0)
@@ -167,7 +169,8 @@ static bool finish_connecting(struct wire *wire)
 		return false;
 	wire->connected = true;
 	wire->progress_us = loop_now_us(wire->loop);
-	loop_timer_stop(wire->watchdog);
+	if (wire->session == NULL)
+		loop_timer_stop(wire->watchdog);
 	redisEnableKeepAlive(wire->context);
 	wire->events->connected(wire->arg);
 	return !wire->closed && !wire->failed;
@@ -211,6 +214,7 @@ static bool receive_tls(struct wire *wire)
 		lose(wire, tls_why(wire->session, wire->context));
 		return false;
 	}
+	wire->heard = true;
 	wire->progress_us = loop_now_us(wire->loop);
 	return pass_replies(wire);
 }
