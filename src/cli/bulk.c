@@ -135,7 +135,7 @@ int bulk_run(const struct invocation *invocation)
 	cli_watch_signals();
 	lines_init(&bulk.lines, STDIN_FILENO);
 	pending_init(&bulk.pending);
-	progress_init(&bulk.progress, input_bytes());
+	progress_init(&bulk.progress, "lines", input_bytes());
 	status = run(invocation, &bulk);
 	lines_finish(&bulk.lines);
 	pending_finish(&bulk.pending);

@@ -94,6 +94,7 @@ int run_load(const struct invocation *invocation);
 int run_tail(const struct invocation *invocation);
 int run_relay(const struct invocation *invocation);
 int run_status(const struct invocation *invocation);
+int run_verify(const struct invocation *invocation);
 int run_config_check(const struct invocation *invocation);
 int run_config_show(const struct invocation *invocation);
 int run_subscription_list(const struct invocation *invocation);

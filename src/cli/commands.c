@@ -77,6 +77,13 @@ static const struct command_option status_options[] = {
 	{0},
 };
 
+static const struct command_option verify_options[] = {
+	{OPTION_FROM, "from", 0, "N", "the first position that is compared"},
+	{OPTION_TO, "to", 0, "N", "the last one; never more than the route's checkpoint"},
+	{OPTION_JSON, "json", 0, NULL, "one JSON object a line for each route"},
+	{0},
+};
+
 static const struct command_option list_options[] = {
 	{OPTION_JSON, "json", 0, NULL, "one JSON object a line"},
 	{0},
@@ -258,6 +265,19 @@ const struct command commands[] = {
 		.store = true,
 		.options = status_options,
 		.run = run_status},
+	{.name = "verify",
+		.usages = USAGES("[ROUTE ...] [-c FILE] [--from N] [--to N] [--json]"),
+		.summary = "compare what is in the sinks of routes with the store",
+		.store = true,
+		.details =
+			"Reads all of a route's topic, stream or file, and the store, up to the route's checkpoint, and says "
+			"which\n"
+			"events are lost, there twice, out of order, changed, or not in the store any more, with the first ten of\n"
+			"each. It may run beside a working relay and changes nothing.\n\n"
+			"Exit status 0: the promise of each route holds; 65: of one it does not.",
+		.options = verify_options,
+		.most_words = ANY_WORDS,
+		.run = run_verify},
 	{.name = "config", .summary = "check or show the configuration", .children = config_commands},
 	{.name = "subscription",
 		.summary = "look at subscriptions, and decide for those that stopped",

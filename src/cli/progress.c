@@ -16,13 +16,13 @@ static int64_t now_us(void)
 	return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
 }
 
-void progress_init(struct progress *progress, int64_t total_bytes)
+void progress_init(struct progress *progress, const char *unit, int64_t total)
 {
 	int64_t now = now_us();
-	*progress = (struct progress){isatty(STDERR_FILENO), false, total_bytes, now, now};
+	*progress = (struct progress){isatty(STDERR_FILENO), false, unit, total, now, now};
 }
 
-void progress_show(struct progress *progress, uint64_t done_bytes, uint64_t done_lines)
+void progress_show(struct progress *progress, uint64_t done, uint64_t count)
 {
 	int64_t now = now_us();
 	if (!progress->terminal || now - progress->last_us < SHOW_EVERY_US)
@@ -30,9 +30,9 @@ void progress_show(struct progress *progress, uint64_t done_bytes, uint64_t done
 	progress->last_us = now;
 	progress->shown = true;
 	double seconds = (double)(now - progress->started_us) / 1e6;
-	fprintf(stderr, "\r\033[K%llu lines, %.0f/s", (unsigned long long)done_lines, (double)done_lines / seconds);
-	if (progress->total_bytes > 0 && done_bytes > 0) {
-		double part = (double)done_bytes / (double)progress->total_bytes;
+	fprintf(stderr, "\r\033[K%llu %s, %.0f/s", (unsigned long long)count, progress->unit, (double)count / seconds);
+	if (progress->total > 0 && done > 0) {
+		double part = (double)done / (double)progress->total;
 		char left[CLI_DURATION_SIZE];
 		int64_t left_us = part >= 1 ? 0 : (int64_t)(seconds * 1e6 * (1 - part) / part);
 		fprintf(stderr, ", %.0f %%, %s left", part * 100, cli_duration(left_us, left));

@@ -8,12 +8,13 @@
 struct progress {
 	bool terminal;
 	bool shown;
-	int64_t total_bytes; // -1: unknown
+	const char *unit; // of what is counted: "lines"
+	int64_t total;    // bytes or positions; -1: unknown
 	int64_t started_us, last_us;
 };
 
-void progress_init(struct progress *progress, int64_t total_bytes);
-void progress_show(struct progress *progress, uint64_t done_bytes, uint64_t done_lines);
+void progress_init(struct progress *progress, const char *unit, int64_t total);
+void progress_show(struct progress *progress, uint64_t done, uint64_t count);
 void progress_end(struct progress *progress); // clears the line
 
 #endif

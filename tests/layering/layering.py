@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 
-ORDER = ["base", "loop", "store", "app", "config", "metrics", "relay", "connectors", "cli"]
+ORDER = ["base", "loop", "store", "app", "config", "metrics", "verify", "relay", "connectors", "cli"]
 
 # Where a library's headers (by regular expression) may be included.
 LIBRARIES = [
@@ -23,11 +23,11 @@ LIBRARIES = [
     (r"libpq|postgres_ext\.h|pg_config\.h", ["src/store/postgres"]),
     (r"sqlite3", ["src/store/sqlite"]),
     (r"hiredis/adapters/libevent\.h", ["connectors/redis"]),
-    (r"hiredis", ["connectors/redis"]),
-    (r"librdkafka/", ["connectors/kafka"]),
+    (r"hiredis", ["connectors/redis", "src/verify/sink_redis.c"]),
+    (r"librdkafka/", ["connectors/kafka", "src/verify/sink_kafka.c"]),
     (r"yaml\.h", ["src/config"]),
     (r"msgpack", ["src/relay"]),
-    (r"yajl/", ["src/relay", "src/cli"]),
+    (r"yajl/", ["src/relay", "src/cli", "src/verify"]),
 ]
 
 # Headers inside a module that only these folders may include.
@@ -72,7 +72,7 @@ def module_of(path):
 
 
 def folder_in(path, folders):
-    return any(path.startswith(folder + "/") for folder in folders)
+    return any(path == folder or path.startswith(folder + "/") for folder in folders)
 
 
 def check_system(path, name):
@@ -169,11 +169,14 @@ def self_test():
         "src/relay/executor.c": '#include "loop/loop_event.h"\n',
         "src/cli/main.c": '#include "store/postgres/pg.h"\n',
         "connectors/file/file.c": "#include <hiredis/hiredis.h>\n",
+        "src/verify/merge.c": '#include "relay/encoder.h"\n',
+        "src/verify/sink_file.c": "#include <hiredis/hiredis.h>\n",
         "connectors/redis/redis.c": '#include "connectors/file/file_log.h"\n',
         "src/metrics/metrics.c": "#include <newlib/new.h>\n",
         "src/config/config.h": '  #  include "metrics/metrics.h"\n',
     }
     right = {
+        "src/verify/sink_redis.c": '#include <hiredis/hiredis.h>\n#include "store/store.h"\n',
         "src/loop/http.c": '#include <event2/event.h>\n#include "loop/loop_event.h"\n#include "base/buffer.h"\n',
         "src/store/postgres/pg.h": '#include <libpq-fe.h>\n#include "store/store.h"\n',
         "src/cli/routes.c": '#include "connectors/kafka/kafka.h"\n#include "relay/relay.h"\n#include <yajl/yajl_parse.h>\n',

@@ -1,0 +1,105 @@
+// judge.c: records at which the walk does not stand. What a relay sends again after a crash, when it could not know what
+// had arrived, is a run of positions that were there before; a record that was not there before is late, and out of
+// order if a later event of its own aggregate came first.
+#include "verify/merge.h"
+
+#include "base/text.h"
+
+// Whether a record of the event, which lies behind the walk or below it, was seen in this turn.
+static bool was_seen(const struct merge *merge, const struct sequence *sequence, int64_t position)
+{
+	const struct positions *missing = merge->first_turn ? &merge->missing : &merge->turn_missing;
+	int64_t start = merge->first_turn ? merge->result->from : merge->turn_start;
+	if (position < start || (merge->first_turn && sequence->cut && position < sequence->first))
+		return false;
+	if (merge->walk.found && position >= merge->walk.event.position)
+		return position == merge->walk.event.position && merge->matched;
+	return position <= merge->result->to && !positions_has(missing, position);
+}
+
+// Whether an event of the same aggregate, with a later version, was there before.
+static bool find_later(struct merge *merge, const struct sequence *sequence, const struct meow_event *event,
+	bool *ret_later, struct meow_error *err)
+{
+	const struct meow_query query = {.aggregate_type = event->aggregate_type.data,
+		.aggregate_id = event->aggregate_id.data,
+		.from = event->version + 1,
+		.to = INT64_MAX};
+	*ret_later = false;
+	if (event->aggregate_type.data == NULL)
+		return true;
+	struct meow_cursor *cursor = meow_load(merge->request->store, &query, err);
+	struct meow_event later;
+	bool found = true, ok = cursor != NULL;
+	while (ok && !*ret_later && (ok = meow_cursor_next(cursor, &later, &found, err)) && found &&
+		   later.position <= merge->result->to)
+		*ret_later = later.position > event->position && was_seen(merge, sequence, later.position);
+	meow_cursor_close(cursor);
+	return ok;
+}
+
+static bool judge_late(struct merge *merge, const struct sequence *sequence, const struct meow_event *event,
+	struct meow_error *err)
+{
+	bool later;
+	if (!find_later(merge, sequence, event, &later, err))
+		return false;
+	merge_note(merge, later ? VERIFY_OUT_OF_ORDER : VERIFY_LATE, event, sequence->place, sequence, &sequence->head, NULL);
+	return true;
+}
+
+// A record that came behind its turn, and where it belongs.
+static bool judge_known(
+	struct merge *merge, const struct sequence *sequence, const struct meow_event *event, struct meow_error *err)
+{
+	int64_t position = event->position;
+	bool late = positions_has(merge->first_turn ? &merge->missing : &merge->turn_missing, position);
+	bool expired = merge->first_turn && sequence->cut && position < sequence->first;
+	if (!merge->first_turn && late)
+		positions_remove(&merge->turn_missing, position);
+	if (positions_has(&merge->missing, position))
+		positions_remove(&merge->missing, position);
+	if (late)
+		return judge_late(merge, sequence, event, err);
+	if (!merge->first_turn && position < merge->turn_start)
+		merge->result->replayed++;
+	else if (!expired) // else the front that was cut off had it, and this is what was sent again
+		merge_note(merge, VERIFY_TWICE, event, sequence->place, sequence, &sequence->head, NULL);
+	return true;
+}
+
+static bool judge_event(
+	struct merge *merge, const struct sequence *sequence, const struct meow_event *event, struct meow_error *err)
+{
+	struct place *place;
+	struct sequence *belongs;
+	if (!merge_place_of(merge, event, &place, &belongs, err))
+		return false;
+	const char *what = merge->sink->impl->differs(merge->sink, &sequence->head, event);
+	if (what != NULL)
+		merge_note(merge, VERIFY_CHANGED, event, sequence->place, sequence, &sequence->head, what);
+	if (belongs != sequence)
+		merge_note(merge, VERIFY_MISPLACED, event, sequence->place, sequence, &sequence->head, NULL);
+	return place != sequence->place || judge_known(merge, sequence, event, err);
+}
+
+bool merge_judge(struct merge *merge, struct sequence *sequence, struct meow_error *err)
+{
+	const struct record *record = &sequence->head;
+	const struct meow_event *event = NULL;
+	struct walk *walk = &merge->walk;
+	if (record->aggregate_type.data != NULL && !walk_wants(walk, record->aggregate_type)) {
+		merge->result->unwanted++;
+		return true;
+	}
+	bool between = record->position > walk->previous && config_count(walk->route, "categories") == 0;
+	if (!between && !walk_look_back(walk, record->position, &event, err))
+		return false;
+	if (event != NULL && !walk_wants(walk, event->aggregate_type))
+		merge->result->unwanted++;
+	else if (event == NULL)
+		merge_note(merge, VERIFY_NOT_IN_STORE, NULL, sequence->place, sequence, record, NULL);
+	else
+		return judge_event(merge, sequence, event, err);
+	return true;
+}

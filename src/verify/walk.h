@@ -1,0 +1,36 @@
+// walk.h: the store's side of the comparison: the route's events in the order of their positions, and a second view
+// that looks back at events that were passed.
+#ifndef VERIFY_WALK_H
+#define VERIFY_WALK_H
+
+#include "config/config.h"
+
+struct walk {
+	struct meow_store *store;
+	const struct config_section *route; // its categories
+	int64_t to;                         // inclusive
+	struct meow_cursor *cursor;
+	struct meow_event event; // the current one, while found
+	bool found;
+	int64_t previous; // position of the one before it; nothing of the route lies between the two
+	struct meow_cursor *back;
+	struct meow_event back_event;
+	bool back_found;
+	int64_t back_asked; // the last position that was looked for, so that the next may lie behind it
+};
+
+// Goes to the first event at or above `from`. The store is borrowed.
+MEOW_MUST_USE bool walk_start(struct walk *walk, int64_t from, struct meow_error *err);
+MEOW_MUST_USE bool walk_next(struct walk *walk, struct meow_error *err);
+
+// The event at the position, of whatever category; NULL if there is none. Valid until the next call. Cheap where the
+// positions rise.
+MEOW_MUST_USE bool walk_look_back(
+	struct walk *walk, int64_t position, const struct meow_event **ret_event, struct meow_error *err);
+
+// Whether the route publishes events of this type.
+bool walk_wants(const struct walk *walk, struct meow_bytes aggregate_type);
+
+void walk_finish(struct walk *walk);
+
+#endif
