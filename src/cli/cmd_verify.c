@@ -104,9 +104,9 @@ static const char *explain(enum verify_fault fault, const struct verify_result *
 	case VERIFY_LOST:
 		return "lost: in the store, delivered by the checkpoint's word, and not in the sink";
 	case VERIFY_TWICE:
-		return result->findings[VERIFY_TWICE].breaks
-				   ? "there twice"
-				   : "there twice, as at-least-once allows: a consumer drops what is not above the position it has seen";
+		return result->findings[VERIFY_TWICE].breaks ? "there twice"
+													 : "there twice, as at-least-once allows: a consumer drops what is "
+													   "not above the position it has seen";
 	case VERIFY_OUT_OF_ORDER:
 		return "out of order: behind a later event of their aggregate";
 	case VERIFY_LATE:
@@ -133,8 +133,8 @@ static void put_sample(struct buffer *out, const struct verify_sample *sample)
 	else
 		buffer_put_text(out, "no position");
 	if (sample->aggregate_id != NULL)
-		buffer_printf(out, " %s %s", sample->aggregate_type == NULL ? "(no type)" : sample->aggregate_type,
-			sample->aggregate_id);
+		buffer_printf(
+			out, " %s %s", sample->aggregate_type == NULL ? "(no type)" : sample->aggregate_type, sample->aggregate_id);
 	if (sample->version != MEOW_NO_VERSION)
 		buffer_printf(out, " version %lld", (long long)sample->version);
 	if (sample->where != NULL)
@@ -163,8 +163,7 @@ static void put_people(struct buffer *out, const struct config_route *route, con
 	if (result->to < result->from)
 		buffer_printf(out, "nothing to compare: the checkpoint is %lld\n", (long long)result->checkpoint);
 	else
-		buffer_printf(
-			out, "positions %lld to %lld\n", (long long)result->from, (long long)result->to);
+		buffer_printf(out, "positions %lld to %lld\n", (long long)result->from, (long long)result->to);
 	put_counts(out, result);
 	for (int fault = 0; fault < VERIFY_FAULTS; fault++) {
 		const struct verify_finding *finding = &result->findings[fault];

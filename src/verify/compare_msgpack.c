@@ -15,7 +15,16 @@
 #include <string.h>
 #include <yajl/yajl_parse.h>
 
-enum token_kind { TOKEN_NIL, TOKEN_BOOLEAN, TOKEN_NEGATIVE, TOKEN_NATURAL, TOKEN_DOUBLE, TOKEN_TEXT, TOKEN_MAP, TOKEN_ARRAY };
+enum token_kind {
+	TOKEN_NIL,
+	TOKEN_BOOLEAN,
+	TOKEN_NEGATIVE,
+	TOKEN_NATURAL,
+	TOKEN_DOUBLE,
+	TOKEN_TEXT,
+	TOKEN_MAP,
+	TOKEN_ARRAY
+};
 
 struct token {
 	enum token_kind kind;
@@ -345,8 +354,8 @@ static bool same_natural(struct tokens *tokens, const char *key, int64_t number)
 static bool same_pair(struct tokens *tokens, const char *key, struct meow_bytes text)
 {
 	struct token token;
-	return text.data == NULL || (take_key(tokens, key) && take(tokens, &token) && token.kind == TOKEN_TEXT &&
-									bytes_equal(token.text, text));
+	return text.data == NULL ||
+		   (take_key(tokens, key) && take(tokens, &token) && token.kind == TOKEN_TEXT && bytes_equal(token.text, text));
 }
 
 const char *compare_msgpack(struct meow_bytes value, const struct meow_event *event, int64_t generation)

@@ -36,8 +36,8 @@ static void describe_record(const struct record *record, struct verify_sample *s
 		sample->version = MEOW_NO_VERSION;
 }
 
-void merge_note(struct merge *merge, enum verify_fault fault, const struct meow_event *event,
-	const struct place *place, const struct sequence *sequence, const struct record *record, const char *what)
+void merge_note(struct merge *merge, enum verify_fault fault, const struct meow_event *event, const struct place *place,
+	const struct sequence *sequence, const struct record *record, const char *what)
 {
 	struct verify_finding *finding = &merge->result->findings[fault];
 	finding->count++;

@@ -38,13 +38,14 @@ static bool find_later(struct merge *merge, const struct sequence *sequence, con
 	return ok;
 }
 
-static bool judge_late(struct merge *merge, const struct sequence *sequence, const struct meow_event *event,
-	struct meow_error *err)
+static bool judge_late(
+	struct merge *merge, const struct sequence *sequence, const struct meow_event *event, struct meow_error *err)
 {
 	bool later;
 	if (!find_later(merge, sequence, event, &later, err))
 		return false;
-	merge_note(merge, later ? VERIFY_OUT_OF_ORDER : VERIFY_LATE, event, sequence->place, sequence, &sequence->head, NULL);
+	merge_note(
+		merge, later ? VERIFY_OUT_OF_ORDER : VERIFY_LATE, event, sequence->place, sequence, &sequence->head, NULL);
 	return true;
 }
 

@@ -55,8 +55,7 @@ static bool read_on(struct merge *merge, struct sequence *sequence, struct meow_
 {
 	bool wanted = false;
 	do {
-		if (!tick(merge, err) ||
-			!merge->sink->impl->next(sequence, &sequence->head, &sequence->has_head, err))
+		if (!tick(merge, err) || !merge->sink->impl->next(sequence, &sequence->head, &sequence->has_head, err))
 			return false;
 		if (sequence->has_head && !sift(merge, sequence, &wanted, err))
 			return false;

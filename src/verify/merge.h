@@ -45,8 +45,8 @@ MEOW_MUST_USE bool merge_place_of(struct merge *merge, const struct meow_event *
 
 // findings.c: notes one of them; event, sequence and record may be NULL where they are unknown, `what` for all but
 // VERIFY_CHANGED.
-void merge_note(struct merge *merge, enum verify_fault fault, const struct meow_event *event,
-	const struct place *place, const struct sequence *sequence, const struct record *record, const char *what);
+void merge_note(struct merge *merge, enum verify_fault fault, const struct meow_event *event, const struct place *place,
+	const struct sequence *sequence, const struct record *record, const char *what);
 
 // judge.c: a record whose event is not the one that the walk stands at: sent again, late, deleted since, or of another
 // category.

@@ -11,8 +11,7 @@ bool place_allocate(struct place *place, size_t count, struct meow_error *err)
 	if (place->sequences == NULL)
 		return error_no_memory(err);
 	for (size_t i = 0; i < count; i++)
-		place->sequences[i] =
-			(struct sequence){.place = place, .partition = (int32_t)i, .first = INT64_MAX};
+		place->sequences[i] = (struct sequence){.place = place, .partition = (int32_t)i, .first = INT64_MAX};
 	place->count = count;
 	return true;
 }

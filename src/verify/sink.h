@@ -16,9 +16,9 @@ enum verify_format { FORMAT_DATA, FORMAT_ENVELOPE, FORMAT_MSGPACK };
 struct record {
 	int64_t position; // 0: it has none that can be understood
 	int64_t generation;
-	int64_t turn;   // which run through the events it belongs to: a later one begins where a rewind went to
-	int64_t number; // offset or line, for people
-	int64_t time_ms; // of Kafka's timestamp if the producer set it; -1
+	int64_t turn;         // which run through the events it belongs to: a later one begins where a rewind went to
+	int64_t number;       // offset or line, for people
+	int64_t time_ms;      // of Kafka's timestamp if the producer set it; -1
 	struct meow_bytes id; // of a Redis entry
 	struct meow_bytes key, aggregate_type, aggregate_id, type, version, time, content_type, metadata;
 	struct meow_bytes value;
@@ -61,8 +61,8 @@ struct sink_impl {
 	// What differs between record and event, NULL if nothing does; a constant.
 	const char *(*differs)(struct sink *sink, const struct record *record, const struct meow_event *event);
 	// For people: the place, the sequence (NULL: unknown), and the record in it (NULL: none).
-	void (*where)(const struct place *place, const struct sequence *sequence, const struct record *record,
-		struct buffer *out);
+	void (*where)(
+		const struct place *place, const struct sequence *sequence, const struct record *record, struct buffer *out);
 	void (*close_place)(struct place *place);
 	void (*close)(struct sink *sink);
 };
@@ -71,10 +71,10 @@ struct sink {
 	const struct sink_impl *impl;
 	const struct config_section *settings;
 	enum verify_format format;
-	bool exclusive;   // nobody else may write there
-	bool may_repeat;  // at least once: what was in flight at a crash comes again
-	bool start_now;   // the route began somewhere in the middle
-	int64_t from, to; // positions that are wanted; records outside need not be read
+	bool exclusive;        // nobody else may write there
+	bool may_repeat;       // at least once: what was in flight at a crash comes again
+	bool start_now;        // the route began somewhere in the middle
+	int64_t from, to;      // positions that are wanted; records outside need not be read
 	struct buffer scratch; // for `differs`
 	void *own;
 	bool (*tick)(void *arg); // to be called while waiting; false: stop

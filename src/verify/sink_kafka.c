@@ -109,13 +109,13 @@ static bool fail(const struct sink *sink, const char *doing, rd_kafka_resp_err_t
 {
 	const struct kafka *kafka = sink->own;
 	const char *why = kafka->why;
-	return error_set(err, kind_of(code), "Kafka: %s: %s%s%s", doing, rd_kafka_err2str(code), *why == '\0' ? "" : "; ",
-		why);
+	return error_set(
+		err, kind_of(code), "Kafka: %s: %s%s%s", doing, rd_kafka_err2str(code), *why == '\0' ? "" : "; ", why);
 }
 
 // Asks in short slices, so that a signal is seen.
-static bool ask_metadata(struct sink *sink, rd_kafka_topic_t *topic, const struct rd_kafka_metadata **ret_metadata,
-	struct meow_error *err)
+static bool ask_metadata(
+	struct sink *sink, rd_kafka_topic_t *topic, const struct rd_kafka_metadata **ret_metadata, struct meow_error *err)
 {
 	struct kafka *kafka = sink->own;
 	rd_kafka_resp_err_t code = RD_KAFKA_RESP_ERR__TIMED_OUT;
@@ -360,8 +360,8 @@ static void read_message(const rd_kafka_message_t *message, struct record *recor
 {
 	rd_kafka_timestamp_type_t type;
 	int64_t time_ms = rd_kafka_message_timestamp(message, &type);
-	*record = (struct record){
-		.number = message->offset, .time_ms = type == RD_KAFKA_TIMESTAMP_CREATE_TIME ? time_ms : -1};
+	*record =
+		(struct record){.number = message->offset, .time_ms = type == RD_KAFKA_TIMESTAMP_CREATE_TIME ? time_ms : -1};
 	if (message->key != NULL)
 		record->key = bytes_at(message->key, message->key_len);
 	if (message->payload != NULL)

@@ -31,9 +31,9 @@ struct stream {
 	struct entry_id next, last; // of the next page, and where the stream ended
 	redisReply *page, *coming;  // coming: answered, not begun
 	size_t index;
-	size_t rows; // asked for
-	bool asked;  // and not answered
-	bool done;   // nothing more to ask for
+	size_t rows;          // asked for
+	bool asked;           // and not answered
+	bool done;            // nothing more to ask for
 	struct stream *after; // in the queue of those that asked
 };
 

@@ -34,7 +34,9 @@ static bool tick(void *arg)
 	const struct verify_result *result = merge->result;
 	int64_t total = result->to - result->from + 1;
 	int64_t done = merge->walk.previous - result->from + 1;
-	struct verify_progress progress = {.done = !merge->first_turn || done > total ? total : done < 0 ? 0 : done,
+	struct verify_progress progress = {.done = !merge->first_turn || done > total ? total
+											   : done < 0                         ? 0
+																				  : done,
 		.total = total,
 		.events = result->events};
 	return request->progress == NULL || request->progress(request->arg, &progress);
@@ -61,8 +63,7 @@ static bool read_checkpoint(const struct verify_request *request, int64_t *ret_p
 		const struct checkpoint *checkpoint = &list.items[i].checkpoint;
 		if (checkpoint->layout < layout)
 			continue;
-		int64_t position =
-			checkpoint->position > checkpoint->delivered ? checkpoint->position : checkpoint->delivered;
+		int64_t position = checkpoint->position > checkpoint->delivered ? checkpoint->position : checkpoint->delivered;
 		if (checkpoint->layout > layout || position < *ret_position)
 			*ret_position = position;
 		*ret_partitions = checkpoint->layout > layout ? 1 : *ret_partitions + 1;

@@ -24,6 +24,7 @@ LIBRARIES = [
     (r"sqlite3", ["src/store/sqlite"]),
     (r"hiredis/adapters/libevent\.h", ["connectors/redis"]),
     (r"hiredis", ["connectors/redis", "src/verify/sink_redis.c"]),
+    (r"openssl/", ["connectors/redis"]),
     (r"librdkafka/", ["connectors/kafka", "src/verify/sink_kafka.c"]),
     (r"yaml\.h", ["src/config"]),
     (r"msgpack", ["src/relay"]),
