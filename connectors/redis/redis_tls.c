@@ -80,7 +80,12 @@ static bool expect_host(SSL *session, const char *host)
 	struct in6_addr address;
 	if (inet_pton(AF_INET, host, &address) == 1 || inet_pton(AF_INET6, host, &address) == 1)
 		return X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(session), host) == 1;
-	return SSL_set1_host(session, host) == 1 && SSL_set_tlsext_host_name(session, host) == 1;
+	union {
+		const char *in;
+		void *out;
+	} name = {.in = host}; // OpenSSL only reads it, whatever the type of its argument says
+	return SSL_set1_host(session, host) == 1 &&
+		   SSL_ctrl(session, SSL_CTRL_SET_TLSEXT_HOSTNAME, TLSEXT_NAMETYPE_host_name, name.out) == 1;
 }
 
 struct ssl_st *tls_begin(const struct tls *tls, redisContext *context, const char *host, struct meow_error *err)

@@ -34,7 +34,8 @@ static void make_authority(void)
 {
 	char line[1000];
 	snprintf(line, sizeof(line),
-		"openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=authority -keyout %s -out "
+		"openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=authority -keyout %s "
+		"-out "
 		"%s 2>/dev/null",
 		path_of("ca.key"), path_of("ca.pem"));
 	run(line);
@@ -95,7 +96,8 @@ static void use(struct redis_case *fixture, const char *host, uint16_t port, con
 	char url[100];
 	snprintf(url, sizeof(url), "rediss://%s:%d/0", host, (int)port);
 	if (certificate)
-		redis_settings(fixture, "", "", "url", url, "tls_ca", ca, "tls_cert", client_certificate, "tls_key", client_key, NULL);
+		redis_settings(
+			fixture, "", "", "url", url, "tls_ca", ca, "tls_cert", client_certificate, "tls_key", client_key, NULL);
 	else if (ca != NULL)
 		redis_settings(fixture, "", "", "url", url, "tls_ca", ca, NULL);
 	else
@@ -139,8 +141,8 @@ static void test_many_and_large_events_pass(void **state)
 	redisReply *entries = redis_ask("XRANGE events 50001 + COUNT 20");
 	assert_int_equal(entries->elements, 20);
 	for (size_t i = 0; i < entries->elements; i++)
-		assert_true(bytes_equal(
-			redis_field(entries->element[i]->element[1], "data"), (struct meow_bytes){data, 1000000}));
+		assert_true(
+			bytes_equal(redis_field(entries->element[i]->element[1], "data"), (struct meow_bytes){data, 1000000}));
 	freeReplyObject(entries);
 	free(data);
 }
