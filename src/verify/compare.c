@@ -12,33 +12,44 @@
 #define TAIL ",\"generation\":"
 
 // Each pair is written with its comma; the first one's is then made the brace.
+static void put_key(struct buffer *out, const char *key)
+{
+	buffer_put(out, ",\"", 2);
+	buffer_put_text(out, key);
+	buffer_put(out, "\":", 2);
+}
+
 static void put_number(struct buffer *out, const char *key, int64_t number)
 {
-	buffer_printf(out, ",\"%s\":%lld", key, (long long)number);
+	put_key(out, key);
+	buffer_put_int(out, number);
 }
 
 static void put_text(struct buffer *out, const char *key, struct meow_bytes text)
 {
 	if (text.data == NULL)
 		return;
-	buffer_printf(out, ",\"%s\":", key);
+	put_key(out, key);
 	buffer_put_json(out, text);
+}
+
+static void blank(char *from, char *end, char c)
+{
+	for (char *at = from; (at = memchr(at, c, (size_t)(end - at))) != NULL;)
+		*at = ' ';
 }
 
 static void put_json(struct buffer *out, const char *key, struct meow_bytes json)
 {
 	if (json.data == NULL)
 		return;
-	buffer_printf(out, ",\"%s\":", key);
+	put_key(out, key);
 	size_t start = out->size;
 	buffer_put(out, json.data, json.size);
 	if (out->failed)
 		return;
-	for (char *at = out->data + start; at < out->data + out->size; at++) {
-		at += strcspn(at, "\r\n");
-		if (at < out->data + out->size)
-			*at = ' ';
-	}
+	blank(out->data + start, out->data + out->size, '\n');
+	blank(out->data + start, out->data + out->size, '\r');
 }
 
 // Returns where data ends in it; it has as many bytes as the event's.

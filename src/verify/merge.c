@@ -75,17 +75,41 @@ static bool take_part(struct merge *merge, struct place *place, struct meow_erro
 	return true;
 }
 
-bool merge_place_of(struct merge *merge, const struct meow_event *event, struct place **ret_place,
-	struct sequence **ret_sequence, struct meow_error *err)
+// Names are seldom of more than the type, and events of one type often follow each other.
+static struct place *same_place(const struct merge *merge, const struct meow_event *event)
+{
+	bool same = merge->last_place != NULL && event->aggregate_type.data != NULL &&
+				bytes_equal(event->aggregate_type, (struct meow_bytes){merge->last_type.data, merge->last_type.size});
+	return same ? merge->last_place : NULL;
+}
+
+static void remember_place(struct merge *merge, const struct meow_event *event, struct place *place)
+{
+	buffer_clear(&merge->last_type, SIZE_MAX);
+	buffer_put(&merge->last_type, event->aggregate_type.data, event->aggregate_type.size);
+	merge->last_place = names_by_type(&merge->names) && !merge->last_type.failed ? place : NULL;
+}
+
+static struct place *find_place(struct merge *merge, const struct meow_event *event, struct meow_error *err)
 {
 	bool fresh;
 	buffer_clear(&merge->text, SIZE_MAX);
 	names_put(&merge->names, event, &merge->text);
 	if (!buffer_ok(&merge->text, err))
-		return false;
+		return NULL;
 	struct meow_bytes name = {merge->text.data == NULL ? "" : merge->text.data, merge->text.size};
 	struct place *place = places_get(&merge->places, merge->sink, name, &fresh, err);
 	if (place == NULL || (fresh && !take_part(merge, place, err)))
+		return NULL;
+	remember_place(merge, event, place);
+	return place;
+}
+
+bool merge_place_of(struct merge *merge, const struct meow_event *event, struct place **ret_place,
+	struct sequence **ret_sequence, struct meow_error *err)
+{
+	struct place *place = same_place(merge, event);
+	if (place == NULL && (place = find_place(merge, event, err)) == NULL)
 		return false;
 	*ret_place = place;
 	*ret_sequence = place->count == 0 ? NULL : &place->sequences[merge->sink->impl->belongs(place, event)];
@@ -237,4 +261,5 @@ void merge_finish(struct merge *merge)
 	positions_clear(&merge->turn_missing);
 	free(merge->heap.items);
 	buffer_finish(&merge->text);
+	buffer_finish(&merge->last_type);
 }

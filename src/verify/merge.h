@@ -17,7 +17,9 @@ struct merge {
 	struct places places;
 	struct heap heap;
 	struct walk walk;
-	struct buffer text; // of names, and of samples
+	struct buffer text;      // of names
+	struct buffer last_type; // whose place was asked for last, where the type alone decides
+	struct place *last_place;
 
 	int64_t head; // of the store as last asked, -1: not yet
 	int64_t turn; // of the records that are looked at now

@@ -1,6 +1,8 @@
 // sink_kafka.c: topics, each partition from its first record to the end that it had when it was opened, committed records
 // alone. librdkafka's simple consumer is used, because it lets each partition be read when the comparison wants it: no
-// group is joined and no offset is stored. Its queues are kept short, since every partition has one.
+// group is joined and no offset is stored. Its queues are kept short, since every partition has one; and since librdkafka
+// looks only once a second whether a queue that was full has room again (its issue 2879), unless something else wakes it,
+// it is woken when one is empty.
 //
 // Refused: a topic with compaction, whose records go away in the middle.
 #include "verify/sink.h"
@@ -42,9 +44,9 @@ static const char *const after[][2] = {
 	{"enable.partition.eof", "true"},
 	{"auto.offset.reset", "earliest"},
 	{"enable.auto.commit", "false"},
-	{"queued.min.messages", "2000"},
-	{"queued.max.messages.kbytes", "2048"},
-	{"fetch.message.max.bytes", "524288"},
+	{"queued.min.messages", "1000000"}, // the bytes are the limit
+	{"queued.max.messages.kbytes", "1024"},
+	{"fetch.message.max.bytes", "1048576"},
 	{"allow.auto.create.topics", "false"},
 };
 
@@ -370,6 +372,15 @@ static void read_message(const rd_kafka_message_t *message, struct record *recor
 	record->aggregate_id = record->id;
 }
 
+// A request, whichever, makes librdkafka's thread for the broker look at all its queues.
+static void wake(struct sequence *sequence)
+{
+	int64_t low, high;
+	struct kafka *kafka = sequence->place->sink->own;
+	(void)rd_kafka_query_watermark_offsets(
+		kafka->client, sequence->place->name, sequence->partition, &low, &high, WAIT_MS);
+}
+
 // Takes what has come, or waits for one. Errors are messages too.
 static bool take_more(struct sequence *sequence, struct meow_error *err)
 {
@@ -384,6 +395,7 @@ static bool take_more(struct sequence *sequence, struct meow_error *err)
 		if (part->count > 0)
 			return true;
 		part->count = 0;
+		wake(sequence);
 		part->taken[0] = rd_kafka_consume(topic, sequence->partition, WAIT_MS);
 		if (part->taken[0] != NULL) {
 			part->count = 1;
