@@ -1,7 +1,9 @@
-// bare_kafka PGURL BROKERS TOPIC: the bare loop into Kafka, idempotent, four headers a message. Prints events and seconds.
+// bare_kafka PGURL BROKERS TOPIC [same]: the bare loop into Kafka, idempotent, four headers a message; with `same` the six
+// that the relay's messages have. Prints events and seconds.
 #include "bare.h"
 
 #include <librdkafka/rdkafka.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -9,6 +11,7 @@ struct pipe {
 	rd_kafka_t *kafka;
 	rd_kafka_topic_t *topic;
 	int64_t acknowledged;
+	bool same;
 };
 
 static void on_report(rd_kafka_t *kafka, const rd_kafka_message_t *message, void *arg)
@@ -38,6 +41,11 @@ static void publish(void *arg, const PGresult *page)
 			(size_t)PQgetlength(page, row, BARE_EVENT));
 		add(headers, "meowmx-aggregate-type", PQgetvalue(page, row, BARE_TYPE),
 			(size_t)PQgetlength(page, row, BARE_TYPE));
+		if (pipe->same) {
+			add(headers, "meowmx-aggregate-id", PQgetvalue(page, row, BARE_AGGREGATE),
+				(size_t)PQgetlength(page, row, BARE_AGGREGATE));
+			add(headers, "content-type", "application/json", 16);
+		}
 		const rd_kafka_vu_t parts[] = {{.vtype = RD_KAFKA_VTYPE_RKT, .u.rkt = pipe->topic},
 			{.vtype = RD_KAFKA_VTYPE_MSGFLAGS, .u.i = RD_KAFKA_MSG_F_COPY},
 			{.vtype = RD_KAFKA_VTYPE_KEY,
@@ -64,10 +72,11 @@ static void set(rd_kafka_conf_t *conf, const char *name, const char *value)
 
 int main(int argc, char **argv)
 {
-	if (argc != 4)
-		bare_fail("usage", "bare_kafka PGURL BROKERS TOPIC");
+	bool same = argc == 5 && strcmp(argv[4], "same") == 0;
+	if (argc != 4 && !same)
+		bare_fail("usage", "bare_kafka PGURL BROKERS TOPIC [same]");
 	char why[256];
-	struct pipe pipe = {0};
+	struct pipe pipe = {.same = same};
 	rd_kafka_conf_t *conf = rd_kafka_conf_new();
 	set(conf, "bootstrap.servers", argv[2]);
 	set(conf, "enable.idempotence", "true");
