@@ -1,6 +1,7 @@
 // Subscriptions with a handler: its work and the checkpoint are one, whatever refuses, fails or competes.
 #include "database.h"
 
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -474,6 +475,74 @@ static void a_handler_that_ends_the_transaction_is_told_so(void **state)
 	assert_int_equal(position_of("thrower"), 0);
 }
 
+static bool begin_anew(
+	void *arg, struct meow_store *transaction, const struct meow_event *event, struct meow_error *err)
+{
+	PQclear(PQexec(meow_store_postgres(transaction), "ROLLBACK; BEGIN"));
+	return record(arg, transaction, event, err);
+}
+
+static void a_handler_that_begins_a_transaction_of_its_own_is_told_so(void **state)
+{
+	(void)state;
+	struct meow_error err;
+	struct model model = {.name = "beginner"};
+	struct meow_subscription_settings settings = settings_of(&model);
+	settings.handler = begin_anew;
+	append_events("order", 0, 3);
+	struct meow_subscription *subscription = create(&model, &settings);
+	assert_fails(meow_subscription_run(subscription, &err), err, MEOW_INVALID);
+	assert_says(err, "must neither commit nor roll back");
+	meow_subscription_destroy(subscription);
+	assert_int_equal(position_of("beginner"), 0);
+	assert_int_equal(sql_number(conn(), "SELECT count(*) FROM seen"), 0);
+}
+
+// Its connection ends in the middle, and it takes no notice: it returns true, or says that it refuses.
+struct careless {
+	struct model model;
+	bool returns;
+	bool waits; // longer than the server lets a transaction be idle
+};
+
+static bool lose_connection(
+	void *arg, struct meow_store *transaction, const struct meow_event *event, struct meow_error *err)
+{
+	struct careless *careless = arg;
+	PGconn *own = meow_store_postgres(transaction);
+	if (!record(&careless->model, transaction, event, err))
+		return false;
+	if (atoi(event->data.data) != 19 || careless->model.calls > 20) // the last one
+		return true;
+	if (careless->waits) {
+		PQclear(PQexec(own, "SET LOCAL idle_in_transaction_session_timeout = 1"));
+		struct pollfd ended = {.fd = PQsocket(own), .events = POLLIN};
+		assert_int_equal(poll(&ended, 1, 10000), 1);
+		return true;
+	}
+	PQclear(PQexec(own, "SELECT pg_terminate_backend(pg_backend_pid())"));
+	return careless->returns;
+}
+
+static void a_connection_that_ends_within_the_handler_is_not_the_handlers_fault(void **state)
+{
+	(void)state;
+	append_events("order", 0, 20);
+	for (int i = 0; i < 3; i++) {
+		struct careless careless = {.model = {.name = i == 0   ? "true"
+													  : i == 1 ? "false"
+															   : "idle"},
+			.returns = i == 0,
+			.waits = i == 2};
+		struct meow_subscription_settings settings = settings_of(&careless.model);
+		settings.handler = lose_connection;
+		settings.arg = &careless;
+		settings.report = NULL;
+		run_whole(&careless.model, &settings);
+		assert_seen(careless.model.name, "order");
+	}
+}
+
 static void settings_that_cannot_be_are_refused(void **state)
 {
 	(void)state;
@@ -519,6 +588,8 @@ int main(void)
 		EACH(a_connection_that_is_ended_in_the_middle_loses_and_repeats_nothing),
 		EACH(a_handler_may_append_in_its_transaction),
 		EACH(a_handler_that_ends_the_transaction_is_told_so),
+		EACH(a_handler_that_begins_a_transaction_of_its_own_is_told_so),
+		EACH(a_connection_that_ends_within_the_handler_is_not_the_handlers_fault),
 		EACH(settings_that_cannot_be_are_refused),
 	};
 	return cmocka_run_group_tests(tests, database_group_setup, database_group_teardown);

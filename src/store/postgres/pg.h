@@ -78,10 +78,11 @@ struct pg_store {
 	char *url;
 	struct session_info info;
 	struct pg_names names;
-	struct buffer text; // the statement that was sent last, where names had to be put in
-	uint64_t prepared;  // one bit a statement, by enum pg_statement
-	bool unanswered;    // the last statement ended without a word of the server's
-	bool borrowed;      // the connection is the application's: no statement is prepared on it, nothing begun or ended
+	struct buffer text;        // the statement that was sent last, where names had to be put in
+	uint64_t prepared;         // one bit a statement, by enum pg_statement
+	bool unanswered;           // the last statement ended without a word of the server's
+	uint64_t work_transaction; // that pg_work_begin has begun
+	bool borrowed; // the connection is the application's: no statement is prepared on it, nothing begun or ended
 };
 static inline struct pg_store *pg_store_of(struct meow_store *store)
 {

@@ -26,7 +26,8 @@ static enum meow_error_kind kind_of(const char *code)
 		{"42703", MEOW_CONFIG},
 		{"3F000", MEOW_CONFIG},
 		{"3D000", MEOW_CONFIG},
-		{"25P02", MEOW_INVALID}, // the application's transaction had failed before
+		{"25P03", MEOW_UNAVAILABLE}, // idle_in_transaction_session_timeout ended the connection
+		{"25P02", MEOW_INVALID},     // the application's transaction had failed before
 		{"42501", MEOW_DENIED},
 		{"25006", MEOW_DENIED},
 		{"28", MEOW_DENIED},

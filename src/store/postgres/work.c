@@ -7,6 +7,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 static bool run(struct pg_store *store, const char *sql, int count, const char *const *values, struct meow_error *err)
 {
@@ -51,6 +52,8 @@ static bool lock_checkpoint(
 			.generation = pg_signed64(result, 0, 2),
 			.fresh = *PQgetvalue(result, 0, 3) != 0,
 			.paused = *PQgetvalue(result, 0, 4) != 0};
+	if (there)
+		store->work_transaction = pg_number64(result, 0, 5);
 	PQclear(result);
 	return there || error_set(err, MEOW_UNAVAILABLE, "the checkpoint of subscription %s was deleted", subscription);
 }
@@ -68,22 +71,43 @@ bool pg_work_begin(
 	return false;
 }
 
+static bool thrown_away(const char *subscription, struct meow_error *err)
+{
+	return error_set(err, MEOW_INVALID,
+		"subscription %s: the handler ended the transaction: it must neither commit nor roll back", subscription);
+}
+
+// *ret_same: the transaction that is open is the one that was begun, whose checkpoint has moved now.
+static bool move_checkpoint(struct pg_store *store, const char *subscription, const struct store_work *work,
+	bool *ret_same, struct meow_error *err)
+{
+	char position[24], handled[24], transaction[24];
+	snprintf(position, sizeof(position), "%" PRId64, work->position);
+	snprintf(handled, sizeof(handled), "%" PRId64, work->handled);
+	snprintf(transaction, sizeof(transaction), "%" PRIu64, store->work_transaction);
+	const char *values[4] = {subscription, position, handled, transaction};
+	PGresult *result = pg_query(store, sql_work_commit, 4, values, err);
+	if (!result)
+		return false;
+	*ret_same = strcmp(PQcmdTuples(result), "1") == 0;
+	PQclear(result);
+	return true;
+}
+
 bool pg_work_commit(
 	struct meow_store *base, const char *subscription, const struct store_work *work, struct meow_error *err)
 {
 	struct pg_store *store = pg_store_of(base);
-	if (PQtransactionStatus(store->conn) != PQTRANS_INTRANS)
+	bool same = false;
+	if (PQstatus(store->conn) == CONNECTION_BAD) // the handler met it, and did not mind
+		return pg_connection_error(store->conn, store->url, err);
+	if (PQtransactionStatus(store->conn) == PQTRANS_INERROR)
 		return error_set(err, MEOW_INVALID,
-			pg_in_transaction(store)
-				? "subscription %s: a statement of the handler failed, and with it the transaction: it must return "
-				  "false"
-				: "subscription %s: the handler ended the transaction: it must neither commit nor roll back",
+			"subscription %s: a statement of the handler failed, and with it the transaction: it must return false",
 			subscription);
-	char position[24], handled[24];
-	snprintf(position, sizeof(position), "%" PRId64, work->position);
-	snprintf(handled, sizeof(handled), "%" PRId64, work->handled);
-	const char *values[3] = {subscription, position, handled};
-	if (run(store, sql_work_commit, 3, values, err))
+	if (!pg_in_transaction(store))
+		return thrown_away(subscription, err);
+	if (move_checkpoint(store, subscription, work, &same, err) && (same || thrown_away(subscription, err)))
 		return pg_commit(store, err);
 	pg_roll_back(store);
 	return false;
@@ -92,6 +116,8 @@ bool pg_work_commit(
 bool pg_work_roll_back(struct meow_store *base, struct meow_error *err)
 {
 	struct pg_store *store = pg_store_of(base);
+	if (PQstatus(store->conn) == CONNECTION_BAD)
+		return pg_connection_error(store->conn, store->url, err);
 	return !pg_in_transaction(store) || pg_do(store, "ROLLBACK", err);
 }
 

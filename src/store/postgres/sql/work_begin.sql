@@ -1,5 +1,6 @@
--- The checkpoint of subscription $1, locked until the transaction ends.
-SELECT position, delivered, generation, progressed_at IS NULL AND position = 0 AND delivered = 0, paused
+-- The checkpoint of subscription $1, locked until the transaction ends; and which transaction that is.
+SELECT position, delivered, generation, progressed_at IS NULL AND position = 0 AND delivered = 0, paused,
+       pg_current_xact_id()
 FROM meowmx_checkpoints
 WHERE subscription = $1::text AND layout = 0 AND partition = 0
 FOR UPDATE
