@@ -1,7 +1,8 @@
--- Both functions run with their owner's rights and a fixed search_path (that of set-up: the tables' schema), so that
--- whoever could insert before still can.
+-- Both functions run with their owner's rights, so that whoever could insert before still can. Set-up puts the schema
+-- before each name of a table, and the search_path has PostgreSQL's own schema alone: an operator or a function that
+-- somebody makes in the tables' schema must not run with those rights.
 CREATE OR REPLACE FUNCTION meowmx_fill_type() RETURNS trigger
-LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     SELECT a.aggregate_type INTO NEW.aggregate_type FROM es_aggregates a WHERE a.id = NEW.aggregate_id;
     RETURN NEW;
@@ -11,7 +12,7 @@ $$;
 -- NOTIFY in every commit would make commits wait for each other, so it is sent only while a relay dozes. PREPARE
 -- TRANSACTION is refused after a NOTIFY: two-phase writers set meowmx.notify to off.
 CREATE OR REPLACE FUNCTION meowmx_wake() RETURNS trigger
-LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     IF (SELECT last_value FROM meowmx_doze) > extract(epoch FROM clock_timestamp()) * 1000000
        AND current_setting('meowmx.notify', true) IS DISTINCT FROM 'off' THEN

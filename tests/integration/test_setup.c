@@ -165,6 +165,29 @@ static void whoever_could_insert_before_still_can(void **state)
 	PQfinish(conn);
 }
 
+// Who may create in the tables' schema makes an operator that fits the triggers' types better than PostgreSQL's own.
+static void the_triggers_run_nobodys_operators_with_their_owners_rights(void **state)
+{
+	(void)state;
+	const char *url = database_create_store(NULL), *id = new_uuid();
+	PGconn *conn = sql_open(url);
+	sql_run(conn, "CREATE ROLE guest LOGIN; GRANT CREATE, USAGE ON SCHEMA public TO guest;"
+				  "GRANT INSERT ON es_aggregates, es_events TO guest; GRANT USAGE ON es_events_id_seq TO guest");
+	PGconn *guest = sql_open(database_url_with(url, "user=guest"));
+	sql_run(guest, "CREATE FUNCTION trap(bigint, numeric) RETURNS boolean LANGUAGE plpgsql AS "
+				   "$$ BEGIN RAISE 'run by %%', current_user; END $$;"
+				   "CREATE OPERATOR > (LEFTARG = bigint, RIGHTARG = numeric, FUNCTION = trap)");
+	sql_run(guest, "INSERT INTO es_aggregates VALUES ('%s', 0, 'order')", id);
+	sql_run(guest,
+		"INSERT INTO es_events (transaction_id, aggregate_id, version, event_type, json_data) "
+		"VALUES (pg_current_xact_id(), '%s', 0, 'placed', '{}')",
+		id);
+	sql_assert_text(conn, "order", "SELECT aggregate_type FROM es_events");
+	PQfinish(guest);
+	sql_run(conn, "DROP OWNED BY guest; DROP ROLE guest");
+	PQfinish(conn);
+}
+
 static int notifications(PGconn *listener)
 {
 	int count = 0;
@@ -471,6 +494,7 @@ int main(void)
 		cmocka_unit_test(works_on_an_empty_database_and_twice),
 		cmocka_unit_test(adopts_tables_with_events_in_them),
 		cmocka_unit_test(whoever_could_insert_before_still_can),
+		cmocka_unit_test(the_triggers_run_nobodys_operators_with_their_owners_rights),
 		cmocka_unit_test(writers_notify_only_while_a_relay_dozes),
 		cmocka_unit_test(two_at_once_do_not_collide),
 		cmocka_unit_test(says_for_whose_transaction_it_waits_and_lets_writers_pass),

@@ -480,7 +480,7 @@ static bool check_shape(struct setup *setup, struct meow_error *err)
 static bool apply_tables(struct setup *setup, struct meow_error *err)
 {
 	static const char *const files[] = {schema_001_tables, schema_002_bookkeeping, schema_003_columns,
-		schema_004_snapshots, schema_005_snapshots_valid, schema_006_triggers};
+		schema_004_snapshots, schema_005_snapshots_valid};
 	struct pg_rename renames[1 + PG_NAMES] = {{.from = "AGGREGATE_ID_TYPE"}};
 	snprintf(renames[0].to, sizeof(renames[0].to), "%s", setup->id_type);
 	memcpy(renames + 1, setup->names.renames, sizeof(setup->names.renames));
@@ -498,12 +498,12 @@ static void qualify(char ret_name[PG_NAME_SIZE], const char *schema, const char 
 	snprintf(ret_name, PG_NAME_SIZE, "%s.%.130s", schema, name);
 }
 
-// The functions that others call name everything with its schema.
-static bool apply_functions(struct setup *setup, struct meow_error *err)
+// Functions name everything with its schema: those of the triggers, and those that others call.
+static bool apply_functions(struct setup *setup, const char *const *files, size_t file_count, struct meow_error *err)
 {
-	static const char *const ours[] = {"meowmx_meta", "meowmx_checkpoints", "meowmx_check_store", "meowmx_parse_events",
-		"meowmx_appended", "meowmx_append", "meowmx_load", "meowmx_holders", "meowmx_outwait", "meowmx_proven",
-		"meowmx_read"};
+	static const char *const ours[] = {"meowmx_meta", "meowmx_doze", "meowmx_checkpoints", "meowmx_check_store",
+		"meowmx_parse_events", "meowmx_appended", "meowmx_append", "meowmx_load", "meowmx_holders", "meowmx_outwait",
+		"meowmx_proven", "meowmx_read"};
 	struct pg_rename renames[1 + PG_NAMES + sizeof(ours) / sizeof(*ours)] = {{.from = "AGGREGATE_ID_TYPE"}};
 	snprintf(renames[0].to, sizeof(renames[0].to), "%s", setup->id_type);
 	size_t count = 1;
@@ -517,13 +517,20 @@ static bool apply_functions(struct setup *setup, struct meow_error *err)
 		renames[count].from = ours[i];
 		qualify(renames[count++].to, setup->schema, ours[i]);
 	}
-	return apply(setup, schema_009_append, renames, count, err) && apply(setup, schema_010_read, renames, count, err);
+	for (size_t i = 0; i < file_count; i++)
+		if (!apply(setup, files[i], renames, count, err))
+			return false;
+	return true;
 }
 
 static bool apply_all(struct setup *setup, struct meow_error *err)
 {
-	return apply_tables(setup, err) && apply_index(setup, "meowmx_events_category", schema_007_index_category, err) &&
-		   apply_index(setup, "meowmx_events_untyped", schema_008_index_untyped, err) && apply_functions(setup, err);
+	static const char *const triggers[] = {schema_006_triggers};
+	static const char *const functions[] = {schema_009_append, schema_010_read};
+	return apply_tables(setup, err) && apply_functions(setup, triggers, 1, err) &&
+		   apply_index(setup, "meowmx_events_category", schema_007_index_category, err) &&
+		   apply_index(setup, "meowmx_events_untyped", schema_008_index_untyped, err) &&
+		   apply_functions(setup, functions, 2, err);
 }
 
 static bool finish(struct setup *setup, struct meow_error *err)
