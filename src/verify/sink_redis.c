@@ -9,15 +9,12 @@
 
 #include "base/text.h"
 #include "verify/compare.h"
+#include "verify/redis_reach.h"
 
-#include <hiredis/hiredis.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/time.h>
 
-#define CONNECT_SECONDS 10
-#define REPLY_SECONDS 60
 #define PAGES_BYTES ((size_t)8 << 20) // of all streams
 #define PAGE_FIRST 16
 #define PAGE_MOST 256
@@ -44,73 +41,6 @@ struct redis {
 	struct stream *asked, **asked_end;
 };
 
-// --- the url, whose form the configuration check has seen to
-
-struct address {
-	char *host, *user, *password;
-	int port, database;
-};
-
-// A copy without its percent escapes, NULL without memory.
-static char *decoded(const char *from, size_t size)
-{
-	char *text = malloc(size + 1), *to = text;
-	if (text == NULL)
-		return NULL;
-	for (size_t i = 0; i < size; i++) {
-		unsigned code;
-		if (from[i] == '%' && i + 2 < size && sscanf(from + i + 1, "%2x", &code) == 1) {
-			*to++ = (char)code;
-			i += 2;
-		} else {
-			*to++ = from[i];
-		}
-	}
-	*to = '\0';
-	return text;
-}
-
-static bool take_credentials(struct address *address, const char *from, const char *end)
-{
-	const char *colon = memchr(from, ':', (size_t)(end - from));
-	if (colon == NULL)
-		return true;
-	if (colon > from && (address->user = decoded(from, (size_t)(colon - from))) == NULL)
-		return false;
-	address->password = decoded(colon + 1, (size_t)(end - colon - 1));
-	return address->password != NULL;
-}
-
-static bool parse_url(const char *url, struct address *address, struct meow_error *err)
-{
-	*address = (struct address){.port = 6379};
-	if (strncmp(url, "redis://", 8) != 0)
-		return error_set(err, MEOW_CONFIG, "verify reaches Redis by a url that begins with redis:// alone");
-	const char *from = url + 8, *at = strrchr(from, '@');
-	if (at != NULL && !take_credentials(address, from, at))
-		return error_no_memory(err);
-	from = at != NULL ? at + 1 : from;
-	size_t size = strcspn(from, "/");
-	if (from[size] == '/')
-		address->database = atoi(from + size + 1);
-	bool bracket = *from == '[';
-	size_t host = bracket ? strcspn(from, "]") : size;
-	const char *colon = bracket ? from + host + 1 : memrchr(from, ':', size);
-	if (colon != NULL && colon < from + size && *colon == ':') {
-		address->port = atoi(colon + 1);
-		host = bracket ? host : (size_t)(colon - from);
-	}
-	address->host = bracket ? decoded(from + 1, host - 1) : decoded(from, host);
-	return address->host != NULL || error_no_memory(err);
-}
-
-static void address_finish(struct address *address)
-{
-	free(address->host);
-	free(address->user);
-	free(address->password);
-}
-
 // --- requests
 
 static bool lost(const struct redis *redis, struct meow_error *err)
@@ -121,14 +51,7 @@ static bool lost(const struct redis *redis, struct meow_error *err)
 
 static bool refused(const struct redis *redis, const char *doing, const redisReply *reply, struct meow_error *err)
 {
-	const char *text = reply->type == REDIS_REPLY_ERROR ? reply->str : "an answer that was not understood";
-	enum meow_error_kind kind = MEOW_UNAVAILABLE;
-	if (strncmp(text, "WRONGTYPE", 9) == 0)
-		kind = MEOW_CONFIG;
-	else if (strncmp(text, "NOAUTH", 6) == 0 || strncmp(text, "WRONGPASS", 9) == 0 || strncmp(text, "NOPERM", 6) == 0 ||
-			 strncmp(text, "ERR AUTH", 8) == 0 || strncmp(text, "ERR invalid password", 20) == 0)
-		kind = MEOW_DENIED;
-	return error_set(err, kind, "Redis at %s: %s: %s", redis->place, doing, text);
+	return redis_reach_refused(redis->place, doing, reply, err);
 }
 
 static redisReply *take_reply(struct redis *redis, struct meow_error *err)
@@ -167,16 +90,6 @@ static redisReply *ask(struct redis *redis, struct meow_error *err, size_t count
 		return NULL;
 	}
 	return take_reply(redis, err);
-}
-
-static bool ask_ok(struct redis *redis, const char *doing, size_t count, const char **words, struct meow_error *err)
-{
-	redisReply *reply = ask(redis, err, count, words);
-	if (reply == NULL)
-		return false;
-	bool ok = reply->type != REDIS_REPLY_ERROR || refused(redis, doing, reply, err);
-	freeReplyObject(reply);
-	return ok;
 }
 
 static void id_text(struct entry_id id, char text[48])
@@ -481,36 +394,6 @@ static void redis_where(
 	buffer_put(out, record->id.data, record->id.size);
 }
 
-// --- the connection
-
-static bool log_in(struct redis *redis, const struct address *address, struct meow_error *err)
-{
-	char database[16];
-	const char *words[] = {"AUTH", address->user, address->password};
-	if (address->user == NULL)
-		words[1] = address->password;
-	if (address->password != NULL && !ask_ok(redis, "AUTH", address->user == NULL ? 2 : 3, words, err))
-		return false;
-	snprintf(database, sizeof(database), "%d", address->database);
-	return ask_ok(redis, "SELECT", 2, (const char *[]){"SELECT", database}, err);
-}
-
-static bool connect_to(struct redis *redis, const struct address *address, struct meow_error *err)
-{
-	if (asprintf(&redis->place, "%s:%d", address->host, address->port) < 0) {
-		redis->place = NULL;
-		return error_no_memory(err);
-	}
-	redis->context = redisConnectWithTimeout(address->host, address->port, (struct timeval){CONNECT_SECONDS, 0});
-	if (redis->context == NULL)
-		return error_no_memory(err);
-	if (redis->context->err != 0)
-		return lost(redis, err);
-	if (redisSetTimeout(redis->context, (struct timeval){REPLY_SECONDS, 0}) != REDIS_OK)
-		return lost(redis, err);
-	return log_in(redis, address, err);
-}
-
 static bool redis_open(struct sink *sink, struct meow_error *err)
 {
 	struct redis *redis = calloc(1, sizeof(*redis));
@@ -518,10 +401,8 @@ static bool redis_open(struct sink *sink, struct meow_error *err)
 		return error_no_memory(err);
 	sink->own = redis;
 	redis->asked_end = &redis->asked;
-	struct address address;
-	bool ok = parse_url(config_text(sink->settings, "url"), &address, err) && connect_to(redis, &address, err);
-	address_finish(&address);
-	return ok;
+	redis->context = redis_reach(sink->settings, &redis->place, err);
+	return redis->context != NULL;
 }
 
 static void redis_close(struct sink *sink)

@@ -223,6 +223,104 @@ class Whole(Case):
             self.assertEqual(result["events"], int(self.psql("SELECT count(*) FROM es_events")))
 
 
+    def rewind(self):
+        """What a rewind to the beginning leaves behind: the next generation, published from there."""
+        self.psql("UPDATE meowmx_checkpoints SET generation = generation + 1, delivered = 0, position = 0, "
+                  "fingerprint = NULL")
+        self.deliver()
+
+    def test_a_rewind_publishes_again_and_is_no_fault(self):
+        self.append()
+        self.routes = {"f": self.to_file()}
+        if kafka:
+            self.routes["k"] = self.to_kafka()
+        self.deliver()
+        self.rewind()
+        for result in self.verify().values():
+            self.assertEqual((result["events"], result["records"], result["replayed"], self.found(result)),
+                             (10, 20, 10, {}))
+        self.append(EVENTS[:2])
+        self.deliver()
+        self.rewind()
+        for result in self.verify().values():
+            self.assertEqual((result["events"], result["records"], result["replayed"], self.found(result)),
+                             (12, 34, 22, {}))
+        with open(self.file, encoding="utf-8") as file:
+            lines = file.readlines()
+        self.assertEqual(len(lines), 34)
+
+        def write(changed):
+            with open(self.file, "w", encoding="utf-8") as out:
+                out.writelines(changed)
+        # Within a later generation: order and repeats are judged anew, and what an earlier one has is not lost.
+        write(lines[:13] + [lines[14], lines[13]] + lines[15:])
+        self.assertEqual(self.found(self.verify("f", status=65)["f"]), {"out_of_order": [4]})
+        write(lines[:13] + [lines[13], lines[13]] + lines[14:])
+        self.assertEqual(self.found(self.verify("f", status=65)["f"]), {"twice": [4]})
+        write(lines[:13] + lines[14:])
+        self.assertEqual(self.found(self.verify("f")["f"]), {})
+        # And what the first one lost is there once any has it.
+        write(lines[:3] + lines[4:])
+        self.assertEqual(self.found(self.verify("f")["f"]), {})
+
+    def test_a_store_in_a_sqlite_file(self):
+        self.url = "sqlite:" + os.path.join(scratch(), self.name + ".db")
+        subprocess.run([MEOWMX, "setup", "--store", self.url], check=True, stderr=subprocess.DEVNULL)
+        self.append(EVENTS[:8])
+        self.routes = {"f": self.to_file(), "r": self.to_redis("format: msgpack, ")}
+        self.start()
+        wait_until("both", lambda: [r["position"] for r in self.relay.routes().values()] == [8, 8])
+        self.relay.end()
+        for result in self.verify().values():
+            self.assertEqual((result["events"], result["records"], self.found(result)), (8, 8, {}))
+        self.client.ask("XDEL", "s:order", "3-0", "5-0")
+        self.assertEqual(self.found(self.verify("r", status=65)["r"]), {"lost": [3, 5]})
+
+    def test_by_a_sentinel_and_with_a_password(self):
+        with Server("sentinel", "sentinel=monitor main 127.0.0.1 %d 1" % redis.port) as sentinel:
+            self.append()
+            url = "redis+sentinel://127.0.0.1:%d,127.0.0.1:%d/main/0" % (free_port(), sentinel.port)
+            self.deliver(r="{redis: {url: '%s', stream: guarded}}" % url)
+            self.assertEqual(self.verify()["r"]["records"], 10)
+            self.client.ask("XDEL", "guarded", "3-0")
+            self.check(65, lost=[3])
+            self.routes = {"r": self.routes["r"].replace("/main/", "/other/")}
+            self.configure()
+            self.verify(status=69)
+            self.assertIn('does not know the master "other"', self.said)
+        with Server("redis") as locked:
+            Redis(locked.port).ask("CONFIG", "SET", "requirepass", "a b@c")
+            self.psql("DELETE FROM meowmx_checkpoints")
+            url = "redis://:%s@127.0.0.1:%d/3" % ("a%20b%40c", locked.port)
+            self.deliver(r="{redis: {url: '%s', stream: locked}}" % url)
+            self.assertEqual(self.verify()["r"]["records"], 10)
+            self.routes = {"r": self.routes["r"].replace("a%20b", "a%20x")}
+            self.configure()
+            self.verify(status=77)
+
+    def test_a_redis_behind_tls(self):
+        folder = os.path.join(scratch(), self.name + "-tls")
+        os.mkdir(folder)
+        for name, host in (("good", "IP:127.0.0.1"), ("other", "DNS:elsewhere.test")):
+            subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
+                            "-days", "2", "-subj", "/CN=test", "-addext", "subjectAltName=" + host, "-keyout",
+                            "%s/%s.key" % (folder, name), "-out", "%s/%s.pem" % (folder, name)], check=True,
+                           stderr=subprocess.DEVNULL)
+        port = free_port()
+        self.routes = {"r": "{redis: {url: 'rediss://127.0.0.1:%d/0', stream: tls, tls_ca: '%s/good.pem'}}" %
+                            (port, folder)}
+        self.configure()
+        if subprocess.run([MEOWMX, "config", "check", "-c", self.config], stderr=subprocess.DEVNULL).returncode:
+            self.skipTest("this build has no TLS for Redis")
+        settings = ["tls-port=%d" % port, "tls-ca-cert-file=%s/good.pem" % folder, "tls-auth-clients=no"]
+        self.append()
+        with Server("redis", *settings, "tls-cert-file=%s/good.pem" % folder, "tls-key-file=%s/good.key" % folder):
+            self.deliver()
+            self.assertEqual(self.verify()["r"]["records"], 10)
+        with Server("redis", *settings, "tls-cert-file=%s/other.pem" % folder, "tls-key-file=%s/other.key" % folder):
+            self.verify(status=69)
+            self.assertIn("TLS", self.said)
+
 class RedisDamage(Case):
     def setUp(self):
         super().setUp()

@@ -244,6 +244,14 @@ class World:
         return len(faults)
 
 
+def verified(world):
+    """What `meowmx verify` says of every route, and whether it holds."""
+    done = subprocess.run([world.program, "verify", "-c", world.config, "--store", world.postgres.url],
+                          stdout=subprocess.PIPE, text=True)
+    print(done.stdout.strip())
+    return done.returncode == 0
+
+
 def check_store(store):
     """Positions and versions of an aggregate rise together, or the comparison below would prove nothing."""
     faults, after = [], {}

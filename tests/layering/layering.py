@@ -23,8 +23,8 @@ LIBRARIES = [
     (r"libpq|postgres_ext\.h|pg_config\.h", ["src/store/postgres"]),
     (r"sqlite3", ["src/store/sqlite"]),
     (r"hiredis/adapters/libevent\.h", ["connectors/redis"]),
-    (r"hiredis", ["connectors/redis", "src/verify/sink_redis.c"]),
-    (r"openssl/", ["connectors/redis"]),
+    (r"hiredis", ["connectors/redis", "src/verify/redis_reach.h", "src/verify/redis_reach.c"]),
+    (r"openssl/", ["connectors/redis", "src/verify/redis_reach.c"]),
     (r"librdkafka/", ["connectors/kafka", "src/verify/sink_kafka.c"]),
     (r"yaml\.h", ["src/config"]),
     (r"msgpack", ["src/relay"]),
@@ -177,7 +177,7 @@ def self_test():
         "src/config/config.h": '  #  include "metrics/metrics.h"\n',
     }
     right = {
-        "src/verify/sink_redis.c": '#include <hiredis/hiredis.h>\n#include "store/store.h"\n',
+        "src/verify/redis_reach.h": '#include <hiredis/hiredis.h>\n#include "config/config.h"\n',
         "src/loop/http.c": '#include <event2/event.h>\n#include "loop/loop_event.h"\n#include "base/buffer.h"\n',
         "src/store/postgres/pg.h": '#include <libpq-fe.h>\n#include "store/store.h"\n',
         "src/cli/routes.c": '#include "connectors/kafka/kafka.h"\n#include "relay/relay.h"\n#include <yajl/yajl_parse.h>\n',

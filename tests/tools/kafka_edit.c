@@ -6,6 +6,7 @@
 //   kafka_edit BROKERS compact TOPIC                                               a new topic that is compacted
 #include <librdkafka/rdkafka.h>
 
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -56,12 +57,20 @@ static void produce(const char *brokers, const char *topic, int32_t partition, c
 		else
 			headers = rd_kafka_headers_copy(headers);
 	}
-	rd_kafka_resp_err_t err = rd_kafka_producev(client, RD_KAFKA_V_TOPIC(topic), RD_KAFKA_V_PARTITION(partition),
-		RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY), RD_KAFKA_V_KEY(like ? like->key : NULL, like ? like->key_len : 0),
-		RD_KAFKA_V_VALUE((void *)(size_t)value, size), RD_KAFKA_V_TIMESTAMP(time_ms), RD_KAFKA_V_HEADERS(headers),
-		RD_KAFKA_V_END);
-	if (err || rd_kafka_flush(client, TIMEOUT_MS))
-		give_up(topic, rd_kafka_err2str(err));
+	const rd_kafka_vu_t parts[] = {
+		{.vtype = RD_KAFKA_VTYPE_TOPIC, .u.cstr = topic},
+		{.vtype = RD_KAFKA_VTYPE_PARTITION, .u.i32 = partition},
+		{.vtype = RD_KAFKA_VTYPE_MSGFLAGS, .u.i = RD_KAFKA_MSG_F_COPY},
+		{.vtype = RD_KAFKA_VTYPE_KEY, .u.mem = {like ? like->key : NULL, like ? like->key_len : 0}},
+		{.vtype = RD_KAFKA_VTYPE_VALUE, .u.mem = {(void *)(uintptr_t)value, size}},
+		{.vtype = RD_KAFKA_VTYPE_TIMESTAMP, .u.i64 = time_ms},
+		{.vtype = RD_KAFKA_VTYPE_HEADERS, .u.headers = headers},
+	};
+	rd_kafka_error_t *error = rd_kafka_produceva(client, parts, headers ? 7 : 6);
+	if (error)
+		give_up(topic, rd_kafka_error_string(error));
+	if (rd_kafka_flush(client, TIMEOUT_MS))
+		give_up(topic, "the broker does not take it");
 	rd_kafka_destroy(client);
 }
 
