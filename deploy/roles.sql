@@ -54,10 +54,11 @@ GRANT USAGE ON SEQUENCE :sequence TO :"writer";
 GRANT SELECT, INSERT, UPDATE, DELETE ON :"snapshots" TO :"writer";
 GRANT EXECUTE ON FUNCTION meowmx_parse_events, meowmx_appended, meowmx_append TO :"writer";
 
-GRANT SELECT, INSERT, UPDATE ON meowmx_checkpoints TO :"relay";
+GRANT SELECT, INSERT, UPDATE ON meowmx_checkpoints, meowmx_layouts TO :"relay";
+GRANT SELECT, INSERT, UPDATE, DELETE ON meowmx_relays TO :"relay";
 GRANT USAGE, UPDATE ON SEQUENCE meowmx_doze TO :"relay", :"operator";
 
-GRANT SELECT, INSERT, UPDATE, DELETE ON meowmx_checkpoints TO :"operator";
+GRANT SELECT, INSERT, UPDATE, DELETE ON meowmx_checkpoints, meowmx_layouts, meowmx_relays TO :"operator";
 GRANT SELECT, UPDATE (last_event_id) ON :"subscriptions" TO :"operator"; -- a lock asks for the right to change
 GRANT DELETE ON :"events" TO :"operator";
 GRANT DELETE, UPDATE (version) ON :"aggregates" TO :"operator";

@@ -58,3 +58,18 @@ void session_checkpoint_save(
 {
 	session->impl->checkpoint_save(session, checkpoint, fn, arg);
 }
+
+void session_lease_acquire(struct session *session, const struct session_lease *lease, session_lease_fn *fn, void *arg)
+{
+	session->impl->lease_acquire(session, lease, fn, arg);
+}
+
+void session_lease_renew(struct session *session, const struct session_lease *lease, session_lease_fn *fn, void *arg)
+{
+	session->impl->lease_renew(session, lease, fn, arg);
+}
+
+void session_lease_release(struct session *session, const struct session_lease *lease, session_done_fn *fn, void *arg)
+{
+	session->impl->lease_release(session, lease, fn, arg);
+}

@@ -17,8 +17,9 @@ struct session;
 // What a session learns when it connects.
 struct session_info {
 	struct store_identity store;
-	bool pooled;    // a pooler stands in between: no LISTEN, no prepared statements; poll instead of dozing
-	bool fsync_off; // after a crash this store may forget events that were already published
+	bool pooled;        // a pooler stands in between: no LISTEN, no prepared statements; poll instead of dozing
+	bool wakes_waiting; // session_on_notify runs when a lease is released; without it, look often
+	bool fsync_off;     // after a crash this store may forget events that were already published
 	bool synchronous_commit_off;
 	bool sees_ages;     // pg_read_all_stats: the age of other transactions is known
 	int server_version; // as PQserverVersion, or sqlite3_libversion_number
@@ -81,6 +82,35 @@ struct checkpoint {
 	bool keep_stop;      // sets stop_kept
 	bool decision_known; // resume_from_store was loaded: without it a row that has it set is MEOW_CONFLICT
 	bool decision_used;  // clears resume_from_store
+	int64_t lease_ms;    // above 0: renews the lease for so long
+};
+
+// The lease of one partition of a subscription: who owns it, by the store's clock.
+struct session_lease {
+	const char *subscription;
+	const char *relay; // who asks: a name that no other process ever has
+	int layout;        // renew and release: as it was acquired
+	int partition;
+	int partitions; // acquire: how many the configuration wants
+	int64_t length_ms;
+	int64_t epoch;          // renew and release: as it was acquired; release: 0 for whichever this relay has
+	int64_t stale_epoch;    // acquire: this one has expired, whatever the clock says; 0: none
+	int64_t stale_until_us; // acquire: and stood there
+	bool even_unfair;       // acquire: although other relays own fewer
+	bool leaving;           // release: the relay ends, and counts no more
+};
+
+// What the store says of it.
+struct session_lease_state {
+	bool held;          // acquired, or renewed
+	int64_t epoch;      // one more with each acquisition
+	int layout;         // acquire: the newest
+	int partitions;     // acquire: its number of partitions; 0 if somebody else makes the first layout at this moment
+	const char *holder; // acquire, of another's that has not expired: who, NULL if it is free
+	int64_t until_us;   // of another's: until when, by the store's clock
+	int64_t length_ms;  // of another's
+	int64_t left_us;    // of another's
+	int mine, least, above; // see lease.h; least is INT_MAX where no other relay runs this subscription
 };
 
 // Answers. Exactly one of result and err is NULL; what they point to is gone when the callback returns.
@@ -91,6 +121,7 @@ typedef void session_head_fn(void *arg, int64_t last_position, const struct meow
 typedef void session_event_fn(
 	void *arg, const struct meow_event *event, const struct meow_error *err); // both NULL: no row
 typedef void session_checkpoint_fn(void *arg, const struct checkpoint *checkpoint, const struct meow_error *err);
+typedef void session_lease_fn(void *arg, const struct session_lease_state *state, const struct meow_error *err);
 typedef void session_done_fn(void *arg, const struct meow_error *err); // NULL: done
 
 struct session_impl {
@@ -107,6 +138,9 @@ struct session_impl {
 		session_checkpoint_fn *fn, void *arg);
 	void (*checkpoint_save)(
 		struct session *session, const struct checkpoint *checkpoint, session_done_fn *fn, void *arg);
+	void (*lease_acquire)(struct session *session, const struct session_lease *lease, session_lease_fn *fn, void *arg);
+	void (*lease_renew)(struct session *session, const struct session_lease *lease, session_lease_fn *fn, void *arg);
+	void (*lease_release)(struct session *session, const struct session_lease *lease, session_done_fn *fn, void *arg);
 };
 
 // Every implementation's session begins with this.
@@ -156,5 +190,17 @@ void session_checkpoint_load(
 // copied before it returns.
 void session_checkpoint_save(
 	struct session *session, const struct checkpoint *checkpoint, session_done_fn *fn, void *arg);
+
+// Takes the lease of a partition in the newest layout, durably, where it is free, released, expired or this relay's own,
+// the layout has the wanted number of partitions, and no other relay that runs this subscription owns fewer. Makes the
+// first layout where there is none. Every call counts this relay among those that run the subscription for as long as a
+// lease lasts. Texts are copied before it returns, as in the next two.
+void session_lease_acquire(struct session *session, const struct session_lease *lease, session_lease_fn *fn, void *arg);
+
+// Not held in the answer: somebody else has taken it, or it was released.
+void session_lease_renew(struct session *session, const struct session_lease *lease, session_lease_fn *fn, void *arg);
+
+// Gives it back, if it is this relay's still, and wakes those that wait (session_on_notify).
+void session_lease_release(struct session *session, const struct session_lease *lease, session_done_fn *fn, void *arg);
 
 #endif

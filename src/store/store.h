@@ -4,7 +4,7 @@
 
 #include "store/session.h"
 
-#define STORE_SCHEMA_VERSION 2
+#define STORE_SCHEMA_VERSION 3
 
 // What meow_setup is told, and more that only the command line knows.
 struct store_setup {
@@ -45,6 +45,7 @@ struct store_subscription {
 	int64_t lag_us;           // age of the first event beyond its position, 0 if none, -1 if without a time
 	int64_t progressed_at_us; // time of the last progress, MEOW_NO_TIME if none
 	int64_t since_us;         // when the state was written, MEOW_NO_TIME if unknown
+	const char *relay;        // that has its lease, NULL if none has
 };
 struct store_subscriptions {
 	struct store_subscription *items;

@@ -23,6 +23,9 @@ static const struct {
 	[SQL_FIND] = {"meowmx_find", sql_find},
 	[SQL_CHECKPOINT_LOAD] = {"meowmx_checkpoint_load", sql_checkpoint_load},
 	[SQL_CHECKPOINT_SAVE] = {"meowmx_checkpoint_save", sql_checkpoint_save},
+	[SQL_LEASE_ACQUIRE] = {"meowmx_lease_acquire", sql_lease_acquire},
+	[SQL_LEASE_RENEW] = {"meowmx_lease_renew", sql_lease_renew},
+	[SQL_LEASE_RELEASE] = {"meowmx_lease_release", sql_lease_release},
 };
 
 static void pump(struct pg_session *session);

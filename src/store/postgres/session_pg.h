@@ -16,6 +16,9 @@ enum request_kind {
 	REQUEST_FIND,
 	REQUEST_LOAD,
 	REQUEST_SAVE,
+	REQUEST_LEASE_ACQUIRE,
+	REQUEST_LEASE_RENEW,
+	REQUEST_LEASE_RELEASE,
 };
 
 // One request: sent in one or more steps, each a statement whose results all arrive before the next step.
@@ -33,6 +36,7 @@ struct request {
 		session_done_fn *done;
 		session_event_fn *event;
 		session_checkpoint_fn *checkpoint;
+		session_lease_fn *lease;
 	} fn;
 	void *arg;
 	bool forgotten; // nobody waits for the answer any more
@@ -44,6 +48,7 @@ struct request {
 	bool full;                    // a limit was reached: the rest of the rows is dropped
 	int64_t number;               // the position to find, the candidate of a look
 	struct checkpoint checkpoint; // REQUEST_LOAD and REQUEST_SAVE; its texts point into memory
+	struct session_lease lease;   // REQUEST_LEASE_...: as well
 	struct buffer memory;
 };
 
@@ -58,6 +63,9 @@ enum {
 	SQL_FIND,
 	SQL_CHECKPOINT_LOAD,
 	SQL_CHECKPOINT_SAVE,
+	SQL_LEASE_ACQUIRE,
+	SQL_LEASE_RENEW,
+	SQL_LEASE_RELEASE,
 	SQL_COUNT,
 };
 
@@ -116,5 +124,20 @@ void pg_session_on_notify(struct session *base, loop_fn *fn, void *arg);
 void session_out_of_memory(struct pg_session *session);
 
 void session_enqueue(struct pg_session *session, struct request *request); // takes
+
+// A request that is not enqueued yet; NULL without memory. Texts that it needs are copied into its memory, for which room
+// is made beforehand, so that they do not move.
+struct request *request_create(struct session *base, enum request_kind kind, void *arg);
+const char *request_keep(struct request *request, const char *text);
+
+// Leases (session_lease.c).
+MEOW_MUST_USE bool lease_send(struct pg_session *session, struct request *request);
+void lease_answer(struct request *request);
+void pg_session_lease_acquire(
+	struct session *session, const struct session_lease *lease, session_lease_fn *fn, void *arg);
+void pg_session_lease_renew(
+	struct session *session, const struct session_lease *lease, session_lease_fn *fn, void *arg);
+void pg_session_lease_release(
+	struct session *session, const struct session_lease *lease, session_done_fn *fn, void *arg);
 
 #endif

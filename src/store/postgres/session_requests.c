@@ -42,14 +42,14 @@ static bool send_save(struct pg_session *session, struct request *request)
 {
 	const struct checkpoint *save = &request->checkpoint;
 	const int64_t numbers[] = {save->layout, save->partition, save->delivered, save->position, save->generation,
-		save->epoch, save->error_position};
-	char text[7][24];
-	for (size_t i = 0; i < 7; i++)
+		save->epoch, save->error_position, save->lease_ms};
+	char text[8][24];
+	for (size_t i = 0; i < 8; i++)
 		snprintf(text[i], sizeof(text[i]), "%" PRId64, numbers[i]);
-	const char *values[15] = {save->subscription, text[0], text[1], text[2], save->fingerprint, text[3], text[4],
+	const char *values[16] = {save->subscription, text[0], text[1], text[2], save->fingerprint, text[3], text[4],
 		text[5], save->state, save->reason, save->error_class, save->error_position ? text[6] : NULL,
-		save->keep_stop ? "t" : "f", save->decision_used ? "t" : "f", save->decision_known ? "t" : "f"};
-	struct pg_params params = {.count = 15};
+		save->keep_stop ? "t" : "f", save->decision_used ? "t" : "f", save->decision_known ? "t" : "f", text[7]};
+	struct pg_params params = {.count = 16};
 	memcpy(params.values, values, sizeof(values));
 	return session_send(session, SQL_CHECKPOINT_SAVE, &params, false);
 }
@@ -79,6 +79,10 @@ bool request_send(struct pg_session *session, struct request *request)
 		return send_load(session, request);
 	case REQUEST_SAVE:
 		return send_save(session, request);
+	case REQUEST_LEASE_ACQUIRE:
+	case REQUEST_LEASE_RENEW:
+	case REQUEST_LEASE_RELEASE:
+		return lease_send(session, request);
 	}
 	return false;
 }
@@ -140,6 +144,7 @@ static bool step_open(struct pg_session *session, struct request *request)
 		request->failed = true;
 		return true;
 	}
+	session->info.wakes_waiting = !session->info.pooled;
 	return session->info.pooled;
 }
 
@@ -260,7 +265,12 @@ static void answer_failure(struct request *request, const struct meow_error *err
 		return;
 	case REQUEST_DOZE:
 	case REQUEST_SAVE:
+	case REQUEST_LEASE_RELEASE:
 		request->fn.done(request->arg, err);
+		return;
+	case REQUEST_LEASE_ACQUIRE:
+	case REQUEST_LEASE_RENEW:
+		request->fn.lease(request->arg, NULL, err);
 		return;
 	case REQUEST_FIND:
 		request->fn.event(request->arg, NULL, err);
@@ -298,6 +308,11 @@ static void answer_success(struct pg_session *session, struct request *request)
 	case REQUEST_LOAD:
 		answer_load(request);
 		return;
+	case REQUEST_LEASE_ACQUIRE:
+	case REQUEST_LEASE_RENEW:
+	case REQUEST_LEASE_RELEASE:
+		lease_answer(request);
+		return;
 	}
 }
 
@@ -327,7 +342,7 @@ void request_free(struct request *request)
 
 // --- the calls of session.h ---
 
-static struct request *new_request(struct session *base, enum request_kind kind, void *arg)
+struct request *request_create(struct session *base, enum request_kind kind, void *arg)
 {
 	struct pg_session *session = (struct pg_session *)base;
 	struct request *request = NULL;
@@ -344,7 +359,7 @@ static struct request *new_request(struct session *base, enum request_kind kind,
 
 static void call_open(struct session *session, session_open_fn *fn, void *arg)
 {
-	struct request *request = new_request(session, REQUEST_OPEN, arg);
+	struct request *request = request_create(session, REQUEST_OPEN, arg);
 	if (!request) {
 		session_out_of_memory((struct pg_session *)session);
 		return;
@@ -355,7 +370,7 @@ static void call_open(struct session *session, session_open_fn *fn, void *arg)
 
 static void call_read(struct session *session, const struct session_read *read, session_rows_fn *fn, void *arg)
 {
-	struct request *request = new_request(session, REQUEST_READ, arg);
+	struct request *request = request_create(session, REQUEST_READ, arg);
 	if (!request) {
 		session_out_of_memory((struct pg_session *)session);
 		return;
@@ -374,7 +389,7 @@ static void call_read(struct session *session, const struct session_read *read, 
 
 static void call_head(struct session *session, session_head_fn *fn, void *arg)
 {
-	struct request *request = new_request(session, REQUEST_HEAD, arg);
+	struct request *request = request_create(session, REQUEST_HEAD, arg);
 	if (!request) {
 		session_out_of_memory((struct pg_session *)session);
 		return;
@@ -385,7 +400,7 @@ static void call_head(struct session *session, session_head_fn *fn, void *arg)
 
 static void call_look(struct session *session, session_look_fn *fn, void *arg)
 {
-	struct request *request = new_request(session, REQUEST_LOOK, arg);
+	struct request *request = request_create(session, REQUEST_LOOK, arg);
 	if (!request) {
 		session_out_of_memory((struct pg_session *)session);
 		return;
@@ -396,7 +411,7 @@ static void call_look(struct session *session, session_look_fn *fn, void *arg)
 
 static void call_doze(struct session *session, session_done_fn *fn, void *arg)
 {
-	struct request *request = new_request(session, REQUEST_DOZE, arg);
+	struct request *request = request_create(session, REQUEST_DOZE, arg);
 	if (!request) {
 		session_out_of_memory((struct pg_session *)session);
 		return;
@@ -407,7 +422,7 @@ static void call_doze(struct session *session, session_done_fn *fn, void *arg)
 
 static void call_find(struct session *session, int64_t position, session_event_fn *fn, void *arg)
 {
-	struct request *request = new_request(session, REQUEST_FIND, arg);
+	struct request *request = request_create(session, REQUEST_FIND, arg);
 	if (!request) {
 		session_out_of_memory((struct pg_session *)session);
 		return;
@@ -417,8 +432,7 @@ static void call_find(struct session *session, int64_t position, session_event_f
 	session_enqueue((struct pg_session *)session, request);
 }
 
-// Copies a text into the request's memory, which is reserved beforehand and does not move.
-static const char *keep(struct request *request, const char *text)
+const char *request_keep(struct request *request, const char *text)
 {
 	if (!text)
 		return NULL;
@@ -439,18 +453,18 @@ static bool keep_checkpoint(struct request *request, const struct checkpoint *fr
 	if (!buffer_room(&request->memory, size + 1))
 		return false;
 	request->checkpoint = *from;
-	request->checkpoint.subscription = keep(request, from->subscription);
-	request->checkpoint.fingerprint = keep(request, from->fingerprint);
-	request->checkpoint.state = keep(request, from->state);
-	request->checkpoint.reason = keep(request, from->reason);
-	request->checkpoint.error_class = keep(request, from->error_class);
+	request->checkpoint.subscription = request_keep(request, from->subscription);
+	request->checkpoint.fingerprint = request_keep(request, from->fingerprint);
+	request->checkpoint.state = request_keep(request, from->state);
+	request->checkpoint.reason = request_keep(request, from->reason);
+	request->checkpoint.error_class = request_keep(request, from->error_class);
 	return true;
 }
 
 static void call_load(
 	struct session *session, const char *subscription, int layout, int partition, session_checkpoint_fn *fn, void *arg)
 {
-	struct request *request = new_request(session, REQUEST_LOAD, arg);
+	struct request *request = request_create(session, REQUEST_LOAD, arg);
 	if (!request) {
 		session_out_of_memory((struct pg_session *)session);
 		return;
@@ -464,7 +478,7 @@ static void call_load(
 
 static void call_save(struct session *session, const struct checkpoint *checkpoint, session_done_fn *fn, void *arg)
 {
-	struct request *request = new_request(session, REQUEST_SAVE, arg);
+	struct request *request = request_create(session, REQUEST_SAVE, arg);
 	if (!request) {
 		session_out_of_memory((struct pg_session *)session);
 		return;
@@ -487,4 +501,7 @@ const struct session_impl pg_session_impl = {
 	.find = call_find,
 	.checkpoint_load = call_load,
 	.checkpoint_save = call_save,
+	.lease_acquire = pg_session_lease_acquire,
+	.lease_renew = pg_session_lease_renew,
+	.lease_release = pg_session_lease_release,
 };

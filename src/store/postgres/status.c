@@ -83,6 +83,7 @@ static void take_subscription(
 		.lag_us = pg_signed64(result, row, 16),
 		.progressed_at_us = pg_time(result, row, 17),
 		.since_us = pg_time(result, row, 18),
+		.relay = copy_text(memory, result, row, 19),
 	};
 }
 

@@ -236,12 +236,21 @@ bool lite_create_tables(struct lite *lite, struct meow_error *err)
 {
 	char store_id[STORE_UUID_SIZE];
 	if (!store_random_uuid(store_id, err) || !lite_exec(lite, schema_001_tables, err) ||
-		!lite_exec(lite, schema_002_bookkeeping, err))
+		!lite_exec(lite, schema_002_bookkeeping, err) || !lite_exec(lite, schema_003_leases, err))
 		return false;
 	struct lite_call call = lite_call(lite, LITE_SETUP_META);
 	lite_put_int(&call, LITE_SCHEMA_VERSION);
 	lite_put_text(&call, bytes_of(store_id));
 	return lite_run(&call, NULL, err);
+}
+
+bool lite_upgrade_tables(struct lite *lite, struct meow_error *err)
+{
+	struct lite_call call = lite_call(lite, LITE_IDENTITY);
+	bool older = lite_step(&call, err) == LITE_ROW && lite_int(&call, 1) == 1;
+	lite_end(&call);
+	return !older || (lite_exec(lite, schema_003_leases, err) &&
+						 lite_exec(lite, "UPDATE meowmx_meta SET schema_version = 2", err));
 }
 
 // --- the store ---

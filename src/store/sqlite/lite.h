@@ -36,6 +36,14 @@ enum lite_statement {
 	LITE_FIND,
 	LITE_HEAD,
 	LITE_IDENTITY,
+	LITE_LEASE_ALIVE,
+	LITE_LEASE_FIND,
+	LITE_LEASE_FORGET,
+	LITE_LEASE_LAYOUT,
+	LITE_LEASE_LEAVE,
+	LITE_LEASE_RELEASE,
+	LITE_LEASE_RENEW,
+	LITE_LEASE_TAKE,
 	LITE_LOAD_AGGREGATE,
 	LITE_LOAD_AGGREGATE_REVERSE,
 	LITE_READ,
@@ -89,7 +97,7 @@ void lite_close(struct lite *lite);
 MEOW_MUST_USE bool lite_identify(struct lite *lite, struct meow_error *err);
 
 // What stands in a database.
-#define LITE_SCHEMA_VERSION 1          // counts by itself: the schemas of PostgreSQL are others
+#define LITE_SCHEMA_VERSION 2          // counts by itself: the schemas of PostgreSQL are others
 #define LITE_APPLICATION_ID 0x6d656f77 // "meow", in the files that are meowmx's alone
 struct lite_contents {
 	bool set_up, python, some_of_ours;
@@ -103,6 +111,9 @@ MEOW_MUST_USE bool lite_check_owner(struct lite *lite, const struct lite_content
 
 // Creates the tables in the transaction that is open.
 MEOW_MUST_USE bool lite_create_tables(struct lite *lite, struct meow_error *err);
+
+// Brings tables that an older meowmx has made up to date, in the transaction that is open.
+MEOW_MUST_USE bool lite_upgrade_tables(struct lite *lite, struct meow_error *err);
 
 // Whether the file was moved, removed or replaced since it was opened: what is written to it would be lost.
 bool lite_has_moved(const struct lite *lite);

@@ -14,6 +14,9 @@ enum request_kind {
 	REQUEST_FIND,
 	REQUEST_LOAD,
 	REQUEST_SAVE,
+	REQUEST_LEASE_ACQUIRE,
+	REQUEST_LEASE_RENEW,
+	REQUEST_LEASE_RELEASE,
 };
 
 struct request {
@@ -29,6 +32,7 @@ struct request {
 		session_done_fn *done;
 		session_event_fn *event;
 		session_checkpoint_fn *checkpoint;
+		session_lease_fn *lease;
 	} fn;
 	void *arg;
 	bool forgotten; // nobody waits for the answer any more
@@ -36,6 +40,9 @@ struct request {
 	struct session_rows rows;     // REQUEST_READ; REQUEST_FIND takes its event from the batch
 	int64_t number;               // the position to find, the head
 	struct checkpoint checkpoint; // REQUEST_LOAD and REQUEST_SAVE; its texts point into memory
+	struct session_lease lease;   // REQUEST_LEASE_...: as well
+	struct session_lease_state leased;
+	char *holder; // of leased; owned
 	struct buffer memory;
 	struct buffer loaded; // the texts of a loaded one
 };
@@ -79,6 +86,20 @@ MEOW_MUST_USE bool lite_request_perform(struct lite_session *session, struct req
 // Calls back, with err or what was found, and frees the request.
 void lite_request_answer(struct lite_session *session, struct request *request, const struct meow_error *err);
 void lite_request_free(struct request *request);
+
+// A request that is not enqueued yet; NULL without memory, and then the session has ended. Texts that it needs are copied
+// into its memory, for which room is made beforehand, so that they do not move.
+struct request *lite_request_create(struct session *base, enum request_kind kind, void *arg);
+const char *lite_request_keep(struct buffer *memory, struct meow_bytes text);
+
+// Leases (session_lease.c): as lite_request_perform, and the calls of session.h.
+MEOW_MUST_USE bool lite_lease_perform(struct lite_session *session, struct request *request, struct meow_error *err);
+void lite_session_lease_acquire(
+	struct session *session, const struct session_lease *lease, session_lease_fn *fn, void *arg);
+void lite_session_lease_renew(
+	struct session *session, const struct session_lease *lease, session_lease_fn *fn, void *arg);
+void lite_session_lease_release(
+	struct session *session, const struct session_lease *lease, session_done_fn *fn, void *arg);
 
 void lite_session_finish_sources(struct lite_session *session);
 

@@ -170,8 +170,7 @@ static bool perform_find(struct lite_session *session, struct request *request, 
 
 // --- checkpoints ---
 
-// Copies a text into memory that was reserved beforehand and does not move.
-static const char *keep(struct buffer *memory, struct meow_bytes text)
+const char *lite_request_keep(struct buffer *memory, struct meow_bytes text)
 {
 	if (!text.data)
 		return NULL;
@@ -190,13 +189,13 @@ static bool take_checkpoint(struct request *request, struct lite_call *call, str
 	if (!buffer_room(&request->loaded, fingerprint.size + state.size + reason.size + error_class.size + 5))
 		return error_no_memory(err);
 	loaded->delivered = lite_int(call, 0);
-	loaded->fingerprint = keep(&request->loaded, fingerprint);
+	loaded->fingerprint = lite_request_keep(&request->loaded, fingerprint);
 	loaded->position = lite_int(call, 2);
 	loaded->generation = lite_int(call, 3);
 	loaded->epoch = lite_int(call, 4);
-	loaded->state = keep(&request->loaded, state);
-	loaded->reason = keep(&request->loaded, reason);
-	loaded->error_class = keep(&request->loaded, error_class);
+	loaded->state = lite_request_keep(&request->loaded, state);
+	loaded->reason = lite_request_keep(&request->loaded, reason);
+	loaded->error_class = lite_request_keep(&request->loaded, error_class);
 	loaded->error_position = lite_int(call, 8);
 	loaded->paused = lite_int(call, 9) != 0;
 	loaded->stop_kept = lite_int(call, 10) != 0;
@@ -239,6 +238,7 @@ static bool perform_save(struct lite_session *session, struct request *request, 
 	lite_put_int(&call, save->decision_used);
 	lite_put_int(&call, save->decision_known);
 	lite_put_int(&call, lite_now_us());
+	lite_put_int(&call, save->lease_ms);
 	enum lite_step step = lite_step(&call, err);
 	bool saved = step == LITE_ROW;
 	if (saved) // it commits with its last step
@@ -292,6 +292,10 @@ bool lite_request_perform(struct lite_session *session, struct request *request,
 		return perform_load(session, request, err);
 	case REQUEST_SAVE:
 		return perform_save(session, request, err);
+	case REQUEST_LEASE_ACQUIRE:
+	case REQUEST_LEASE_RENEW:
+	case REQUEST_LEASE_RELEASE:
+		return lite_lease_perform(session, request, err);
 	}
 	return false;
 }
@@ -315,7 +319,12 @@ static void answer_failure(struct request *request, const struct meow_error *err
 		return;
 	case REQUEST_DOZE:
 	case REQUEST_SAVE:
+	case REQUEST_LEASE_RELEASE:
 		request->fn.done(request->arg, err);
+		return;
+	case REQUEST_LEASE_ACQUIRE:
+	case REQUEST_LEASE_RENEW:
+		request->fn.lease(request->arg, NULL, err);
 		return;
 	case REQUEST_FIND:
 		request->fn.event(request->arg, NULL, err);
@@ -351,7 +360,12 @@ static void answer_success(struct lite_session *session, struct request *request
 		return;
 	case REQUEST_DOZE:
 	case REQUEST_SAVE:
+	case REQUEST_LEASE_RELEASE:
 		request->fn.done(request->arg, NULL);
+		return;
+	case REQUEST_LEASE_ACQUIRE:
+	case REQUEST_LEASE_RENEW:
+		request->fn.lease(request->arg, &request->leased, NULL);
 		return;
 	case REQUEST_FIND:
 		request->fn.event(request->arg, batch->count ? batch->events : NULL, NULL);
@@ -378,6 +392,7 @@ void lite_request_free(struct request *request)
 	batch_destroy(request->rows.batch);
 	buffer_finish(&request->memory);
 	buffer_finish(&request->loaded);
+	free(request->holder);
 	if (request->pooled)
 		request->used = false;
 	else
@@ -386,7 +401,7 @@ void lite_request_free(struct request *request)
 
 // --- the calls of session.h ---
 
-static struct request *new_request(struct session *base, enum request_kind kind, void *arg)
+struct request *lite_request_create(struct session *base, enum request_kind kind, void *arg)
 {
 	struct lite_session *session = (struct lite_session *)base;
 	struct request *request = NULL;
@@ -411,7 +426,7 @@ static void enqueue(struct session *base, struct request *request)
 
 static void call_open(struct session *session, session_open_fn *fn, void *arg)
 {
-	struct request *request = new_request(session, REQUEST_OPEN, arg);
+	struct request *request = lite_request_create(session, REQUEST_OPEN, arg);
 	if (!request)
 		return;
 	request->fn.open = fn;
@@ -420,7 +435,7 @@ static void call_open(struct session *session, session_open_fn *fn, void *arg)
 
 static void call_read(struct session *session, const struct session_read *read, session_rows_fn *fn, void *arg)
 {
-	struct request *request = new_request(session, REQUEST_READ, arg);
+	struct request *request = lite_request_create(session, REQUEST_READ, arg);
 	if (!request)
 		return;
 	request->fn.rows = fn;
@@ -430,7 +445,7 @@ static void call_read(struct session *session, const struct session_read *read, 
 
 static void call_head(struct session *session, session_head_fn *fn, void *arg)
 {
-	struct request *request = new_request(session, REQUEST_HEAD, arg);
+	struct request *request = lite_request_create(session, REQUEST_HEAD, arg);
 	if (!request)
 		return;
 	request->fn.head = fn;
@@ -439,7 +454,7 @@ static void call_head(struct session *session, session_head_fn *fn, void *arg)
 
 static void call_look(struct session *session, session_look_fn *fn, void *arg)
 {
-	struct request *request = new_request(session, REQUEST_LOOK, arg);
+	struct request *request = lite_request_create(session, REQUEST_LOOK, arg);
 	if (!request)
 		return;
 	request->fn.look = fn;
@@ -448,7 +463,7 @@ static void call_look(struct session *session, session_look_fn *fn, void *arg)
 
 static void call_doze(struct session *session, session_done_fn *fn, void *arg)
 {
-	struct request *request = new_request(session, REQUEST_DOZE, arg);
+	struct request *request = lite_request_create(session, REQUEST_DOZE, arg);
 	if (!request)
 		return;
 	request->fn.done = fn;
@@ -457,7 +472,7 @@ static void call_doze(struct session *session, session_done_fn *fn, void *arg)
 
 static void call_find(struct session *session, int64_t position, session_event_fn *fn, void *arg)
 {
-	struct request *request = new_request(session, REQUEST_FIND, arg);
+	struct request *request = lite_request_create(session, REQUEST_FIND, arg);
 	if (!request)
 		return;
 	request->fn.event = fn;
@@ -477,18 +492,18 @@ static bool keep_checkpoint(struct request *request, const struct checkpoint *fr
 	if (!buffer_room(&request->memory, size + 1))
 		return false;
 	request->checkpoint = *from;
-	request->checkpoint.subscription = keep(&request->memory, bytes_of(from->subscription));
-	request->checkpoint.fingerprint = keep(&request->memory, bytes_of(from->fingerprint));
-	request->checkpoint.state = keep(&request->memory, bytes_of(from->state));
-	request->checkpoint.reason = keep(&request->memory, bytes_of(from->reason));
-	request->checkpoint.error_class = keep(&request->memory, bytes_of(from->error_class));
+	request->checkpoint.subscription = lite_request_keep(&request->memory, bytes_of(from->subscription));
+	request->checkpoint.fingerprint = lite_request_keep(&request->memory, bytes_of(from->fingerprint));
+	request->checkpoint.state = lite_request_keep(&request->memory, bytes_of(from->state));
+	request->checkpoint.reason = lite_request_keep(&request->memory, bytes_of(from->reason));
+	request->checkpoint.error_class = lite_request_keep(&request->memory, bytes_of(from->error_class));
 	return true;
 }
 
 static void call_load(
 	struct session *session, const char *subscription, int layout, int partition, session_checkpoint_fn *fn, void *arg)
 {
-	struct request *request = new_request(session, REQUEST_LOAD, arg);
+	struct request *request = lite_request_create(session, REQUEST_LOAD, arg);
 	if (!request)
 		return;
 	request->fn.checkpoint = fn;
@@ -500,7 +515,7 @@ static void call_load(
 
 static void call_save(struct session *session, const struct checkpoint *checkpoint, session_done_fn *fn, void *arg)
 {
-	struct request *request = new_request(session, REQUEST_SAVE, arg);
+	struct request *request = lite_request_create(session, REQUEST_SAVE, arg);
 	if (!request)
 		return;
 	request->fn.done = fn;
@@ -521,4 +536,7 @@ const struct session_impl lite_session_impl = {
 	.find = call_find,
 	.checkpoint_load = call_load,
 	.checkpoint_save = call_save,
+	.lease_acquire = lite_session_lease_acquire,
+	.lease_renew = lite_session_lease_renew,
+	.lease_release = lite_session_lease_release,
 };

@@ -17,7 +17,7 @@ static bool create(struct lite *lite, bool own, struct meow_error *err)
 	if (!lite_contents(lite, &contents, err))
 		return false;
 	if (contents.set_up)
-		return lite_identify(lite, err);
+		return lite_upgrade_tables(lite, err) && lite_identify(lite, err);
 	if (!lite_check_owner(lite, &contents, err) || !lite_create_tables(lite, err))
 		return false;
 	snprintf(sql, sizeof(sql), "PRAGMA application_id = %d; PRAGMA user_version = %d", LITE_APPLICATION_ID,

@@ -19,14 +19,14 @@ bool lite_status(struct meow_store *base, struct store_status *ret_status, struc
 }
 
 // The texts of an item, in the order of their columns.
-#define TEXTS 5
+#define TEXTS 6
 static const char **text_place(struct store_subscription *item, size_t which)
 {
 	const char **places[TEXTS] = {&item->checkpoint.subscription, &item->checkpoint.fingerprint,
-		&item->checkpoint.state, &item->checkpoint.reason, &item->checkpoint.error_class};
+		&item->checkpoint.state, &item->checkpoint.reason, &item->checkpoint.error_class, &item->relay};
 	return places[which];
 }
-static const int text_columns[TEXTS] = {0, 4, 8, 9, 10};
+static const int text_columns[TEXTS] = {0, 4, 8, 9, 10, 19};
 
 static void take_subscription(struct lite_call *call, struct store_subscription *ret_item)
 {

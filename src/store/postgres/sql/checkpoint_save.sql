@@ -1,6 +1,6 @@
 -- Returns no row, and writes nothing, when the row carries another epoch or generation, or an operator's decision that was
--- not loaded yet. set_config makes this one commit
--- durable whatever the server's, database's or role's synchronous_commit says.
+-- not loaded yet. $16 above 0 renews the lease for so many ms. set_config makes this one commit durable whatever the
+-- server's, database's or role's synchronous_commit says.
 INSERT INTO meowmx_checkpoints AS c
     (subscription, layout, partition, delivered, fingerprint, position, generation, epoch, state, reason, error_class,
      error_position, stop_kept, state_at, progressed_at)
@@ -19,6 +19,7 @@ ON CONFLICT (subscription, layout, partition) DO UPDATE SET
     progressed_at = CASE WHEN excluded.position > c.position OR excluded.delivered > c.delivered
                          THEN excluded.progressed_at ELSE c.progressed_at END,
     stop_kept = c.stop_kept OR excluded.stop_kept,
-    resume_from_store = c.resume_from_store AND NOT $14::boolean
+    resume_from_store = c.resume_from_store AND NOT $14::boolean,
+    lease_until = CASE WHEN $16::bigint > 0 THEN clock_timestamp() + $16::bigint * interval '1 ms' ELSE c.lease_until END
 WHERE c.epoch = excluded.epoch AND c.generation = excluded.generation AND (NOT c.resume_from_store OR $15::boolean)
 RETURNING true

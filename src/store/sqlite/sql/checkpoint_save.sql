@@ -1,5 +1,5 @@
 -- Returns no row, and writes nothing, when the row carries another epoch or generation, or an operator's decision that
--- was not loaded yet. ?16 is the time.
+-- was not loaded yet. ?16 is the time; ?17 above 0 renews the lease for so many ms.
 INSERT INTO meowmx_checkpoints AS c
     (subscription, layout, partition, delivered, fingerprint, position, generation, epoch, state, reason, error_class,
      error_position, stop_kept, state_at, progressed_at)
@@ -16,6 +16,7 @@ ON CONFLICT (subscription, layout, partition) DO UPDATE SET
     progressed_at = CASE WHEN excluded.position > c.position OR excluded.delivered > c.delivered
                          THEN excluded.state_at ELSE c.progressed_at END,
     stop_kept = c.stop_kept OR excluded.stop_kept,
-    resume_from_store = c.resume_from_store AND NOT ?14
+    resume_from_store = c.resume_from_store AND NOT ?14,
+    lease_until = CASE WHEN ?17 > 0 THEN ?16 + ?17 * 1000 ELSE c.lease_until END
 WHERE c.epoch = excluded.epoch AND c.generation = excluded.generation AND (NOT c.resume_from_store OR ?15)
 RETURNING 1
