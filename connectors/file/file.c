@@ -5,6 +5,7 @@
 #include "connectors/file/file.h"
 
 #include "connectors/file/file_worker.h"
+#include "relay/template.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,7 +14,7 @@
 struct file {
 	struct connector connector;
 	struct connector_context context;
-	const char *path;
+	char *path;
 	int64_t delivered;
 	struct file_worker *worker;
 	struct loop_io *io;
@@ -27,7 +28,8 @@ static const struct setting file_settings[] = {
 	{.name = "path",
 		.type = SETTING_TEXT,
 		.required = true,
-		.help = "the file that gets one JSON line for each event; \"-\" is standard output"},
+		.help = "the file that gets one JSON line for each event, a template of {partition} and {generation}; \"-\" is "
+				"standard output"},
 	{0},
 };
 
@@ -41,6 +43,30 @@ static bool to_standard_output(const struct file *file)
 	return strcmp(file->path, FILE_STANDARD_OUTPUT) == 0;
 }
 
+// The path of one partition; NULL if it cannot be one.
+static char *make_path(const char *text, int partition, int64_t generation, struct meow_error *err)
+{
+	static const struct meow_event none;
+	struct meow_error why;
+	struct buffer path;
+	buffer_init(&path);
+	struct template *template = template_create(text, &why);
+	if (template == NULL) {
+		error_set(err, why.kind, "path: %s", why.text);
+		return NULL;
+	}
+	bool constant = template_is_constant(template);
+	template_put(template, &none, partition, generation, &path);
+	template_destroy(template);
+	if (constant && buffer_ok(&path, err))
+		return path.data;
+	if (!constant)
+		error_set(err, MEOW_CONFIG,
+			"path \"%s\" names an attribute of events: a file has but {partition} and {generation}", text);
+	buffer_finish(&path);
+	return NULL;
+}
+
 static bool file_check(const struct config_section *settings, struct meow_error *err)
 {
 	const char *path = config_text(settings, "path");
@@ -50,7 +76,19 @@ static bool file_check(const struct config_section *settings, struct meow_error 
 			err, MEOW_CONFIG, "path is empty: name a file, or \"%s\" for standard output", FILE_STANDARD_OUTPUT);
 	if (path[size - 1] == '/')
 		return error_set(err, MEOW_CONFIG, "path \"%s\" is a folder: name a file in it", path);
-	return true;
+	char *made = make_path(path, 0, 0, err);
+	free(made);
+	return made != NULL;
+}
+
+static bool file_divisible(const struct config_section *settings, struct meow_error *err)
+{
+	struct template *path = template_create(config_text(settings, "path"), err);
+	bool divisible = path != NULL && template_uses(path, "partition");
+	if (path != NULL && !divisible)
+		error_set(err, MEOW_CONFIG, "path: each partition needs a file of its own: put {partition} into the name");
+	template_destroy(path);
+	return divisible;
 }
 
 static char *file_exclusive(const struct config_section *settings)
@@ -69,6 +107,12 @@ static void on_fail(void *arg)
 	file->context.host->failed(file->context.host_arg, &err);
 }
 
+static void free_file(struct file *file)
+{
+	free(file->path);
+	free(file);
+}
+
 static struct connector *file_create(const struct connector_context *context, struct meow_error *err)
 {
 	if (context->encoder->format == ENCODE_MSGPACK) {
@@ -82,14 +126,15 @@ static struct connector *file_create(const struct connector_context *context, st
 	}
 	file->connector.impl = &file_connector;
 	file->context = *context;
-	file->path = config_text(context->settings, "path");
+	file->path = make_path(config_text(context->settings, "path"), context->partition, context->generation, err);
 	file->fail = loop_timer_create(context->loop, on_fail, file);
-	if (file->fail == NULL) {
-		free(file);
+	if (file->path != NULL && file->fail != NULL)
+		return &file->connector;
+	if (file->path != NULL)
 		error_no_memory(err);
-		return NULL;
-	}
-	return &file->connector;
+	loop_timer_destroy(file->fail);
+	free_file(file);
+	return NULL;
 }
 
 static void fail_later(struct file *file)
@@ -152,7 +197,7 @@ static void on_news(void *arg, bool readable, bool writable)
 	}
 	file->passing = false;
 	if (file->gone)
-		free(file);
+		free_file(file);
 }
 
 static void file_open(struct connector *connector, int64_t delivered)
@@ -214,7 +259,7 @@ static void file_destroy(struct connector *connector)
 	file_worker_abandon(file->worker);
 	file->gone = true;
 	if (!file->passing)
-		free(file);
+		free_file(file);
 }
 
 const struct connector_impl file_connector = {
@@ -224,6 +269,7 @@ const struct connector_impl file_connector = {
 	.when_empty = SINK_GO_ON,
 	.check = file_check,
 	.exclusive = file_exclusive,
+	.divisible = file_divisible,
 	.create = file_create,
 	.open = file_open,
 	.begin = file_begin,

@@ -129,6 +129,20 @@ static char *redis_exclusive(const struct config_section *settings)
 	return text;
 }
 
+// An entry's id is its position, so a stream can only be one partition's.
+static bool redis_divisible(const struct config_section *settings, struct meow_error *err)
+{
+	struct template *name = template_create(config_text(settings, "stream"), err);
+	bool divisible = name != NULL && template_uses(name, "partition");
+	if (name != NULL && !divisible)
+		error_set(err, MEOW_CONFIG, "stream: each partition needs streams of its own: put {partition} into the name");
+	template_destroy(name);
+	if (divisible && config_count(settings, "streams") > 0)
+		return error_set(err, MEOW_CONFIG,
+			"streams: each partition needs streams of its own, and these names are the same for all: leave them out");
+	return divisible;
+}
+
 bool redis_fail(struct redis *redis, const struct meow_error *err)
 {
 	if (redis->wire != NULL) {
@@ -421,6 +435,7 @@ const struct connector_impl redis_connector = {
 	.stop_advice = "bring its data back",
 	.check = redis_check,
 	.exclusive = redis_exclusive,
+	.divisible = redis_divisible,
 	.create = redis_create,
 	.open = redis_open,
 	.begin = redis_begin,

@@ -78,6 +78,8 @@ void log_write(enum log_level level, const char *message, const struct log_field
 	put_text(&line, json, "level", level_names[level]);
 	put_text(&line, json, "msg", message);
 	for (size_t i = 0; i < count; i++) {
+		if (fields[i].key == NULL)
+			continue;
 		if (fields[i].text != NULL)
 			put_text(&line, json, fields[i].key, fields[i].text);
 		else

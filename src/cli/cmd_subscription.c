@@ -48,6 +48,7 @@ void subscription_json(struct buffer *out, const struct store_subscription *subs
 	put_number(out, "delivered", checkpoint->delivered);
 	put_number(out, "generation", checkpoint->generation);
 	put_number(out, "epoch", checkpoint->epoch);
+	put_text(out, "relay", subscription->relay);
 	put_number(out, "lag_events", subscription->lag_events);
 	if (subscription->lag_us >= 0)
 		buffer_printf(out, ",\"lag_seconds\":%.3f", (double)subscription->lag_us / 1e6);
@@ -71,6 +72,19 @@ static const char *ago(int64_t time_us, char text[CLI_DURATION_SIZE])
 	return cli_duration(age < 0 ? 0 : age, text);
 }
 
+// With its partition where there are several.
+static void put_name(struct buffer *out, const struct store_subscriptions *list, size_t index)
+{
+	const struct checkpoint *item = &list->items[index].checkpoint;
+	char name[160];
+	bool split = false;
+	for (size_t i = 0; i < list->count; i++)
+		split |= i != index && strcmp(list->items[i].checkpoint.subscription, item->subscription) == 0;
+	if (split)
+		snprintf(name, sizeof(name), "%s/%d", item->subscription, item->partition);
+	buffer_printf(out, "%-24s", split ? name : item->subscription);
+}
+
 void subscription_table(struct buffer *out, const struct store_subscriptions *list)
 {
 	buffer_printf(out, "%-24s %-12s %12s %12s %12s %10s  %s\n", "SUBSCRIPTION", "STATE", "POSITION", "DELIVERED",
@@ -78,7 +92,8 @@ void subscription_table(struct buffer *out, const struct store_subscriptions *li
 	for (size_t i = 0; i < list->count; i++) {
 		const struct store_subscription *item = &list->items[i];
 		char lag[CLI_DURATION_SIZE], progress[CLI_DURATION_SIZE];
-		buffer_printf(out, "%-24s %-12s %12lld %12lld %12lld %10s  %s\n", item->checkpoint.subscription, state_of(item),
+		put_name(out, list, i);
+		buffer_printf(out, " %-12s %12lld %12lld %12lld %10s  %s\n", state_of(item),
 			(long long)item->checkpoint.position, (long long)item->checkpoint.delivered, (long long)item->lag_events,
 			item->lag_us < 0 ? "?" : cli_duration(item->lag_us, lag), ago(item->progressed_at_us, progress));
 		if (item->checkpoint.reason != NULL)

@@ -32,9 +32,9 @@ const struct config_connector *cli_config_connectors(void)
 	static struct config_connector known[CLI_CONNECTORS];
 	for (size_t i = 0; i < CLI_CONNECTORS; i++) {
 		const struct connector_impl *impl = list[i].impl;
-		known[i] = impl == NULL
-					   ? (struct config_connector){.name = list[i].name}
-					   : (struct config_connector){list[i].name, impl->settings, impl->check, impl->exclusive, true};
+		known[i] = impl == NULL ? (struct config_connector){.name = list[i].name}
+								: (struct config_connector){list[i].name, impl->settings, impl->check, impl->exclusive,
+									  impl->divisible, true};
 	}
 	return known;
 }

@@ -49,9 +49,10 @@ const char *config_place(const struct config_section *section, const char *name)
 // What a route may have as a connector: given by the program's list of connectors, since config knows none of them.
 struct config_connector {
 	const char *name;
-	const struct setting *settings;                                               // ends with one without a name
-	bool (*check)(const struct config_section *settings, struct meow_error *err); // may be NULL
-	char *(*exclusive)(const struct config_section *settings);                    // may be NULL
+	const struct setting *settings;                                                   // ends with one without a name
+	bool (*check)(const struct config_section *settings, struct meow_error *err);     // may be NULL
+	char *(*exclusive)(const struct config_section *settings);                        // may be NULL
+	bool (*divisible)(const struct config_section *settings, struct meow_error *err); // may be NULL
 	bool built; // false: known, but left out of this build: using it is an error that says so
 };
 

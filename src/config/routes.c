@@ -210,6 +210,10 @@ void loader_check_routes(struct loader *loader)
 		if (route->connector->check != NULL && !route->connector->check(route->sink, &err))
 			problem_add(&loader->problems, err.kind, place_of_message(route->sink, err.text), "%s.%s",
 				route->sink->path, err.text);
+		else if (config_number(route->settings, "partitions") > 1 && route->connector->divisible != NULL &&
+				 !route->connector->divisible(route->sink, &err))
+			problem_add(&loader->problems, err.kind, place_of_message(route->sink, err.text), "%s.%s",
+				route->sink->path, err.text);
 		else
 			check_shared_sinks(loader, i, sinks);
 	}

@@ -47,6 +47,72 @@ void metrics_observe(struct metrics_histogram *histogram, int64_t duration_us)
 	atomic_fetch_add_explicit(&histogram->sum_us, (uint64_t)duration_us, memory_order_relaxed);
 }
 
+// --- the sum over the partitions of a route ---
+
+#define COUNT(field) atomic_fetch_add(&sum->field, atomic_load(&part->field))
+#define MOST(field)                                                                                                    \
+	do {                                                                                                               \
+		if (atomic_load(&part->field) > atomic_load(&sum->field))                                                      \
+			atomic_store(&sum->field, atomic_load(&part->field));                                                      \
+	} while (0)
+#define LEAST(field)                                                                                                   \
+	do {                                                                                                               \
+		if (first || atomic_load(&part->field) < atomic_load(&sum->field))                                             \
+			atomic_store(&sum->field, atomic_load(&part->field));                                                      \
+	} while (0)
+
+static void add_histogram(struct metrics_histogram *total, const struct metrics_histogram *part)
+{
+	for (size_t i = 0; i <= METRICS_BUCKETS; i++)
+		atomic_fetch_add(&total->counts[i], atomic_load(&part->counts[i]));
+	atomic_fetch_add(&total->sum_us, atomic_load(&part->sum_us));
+}
+
+static int severity(int state)
+{
+	static const int ranks[ROUTE_STATES] = {
+		[ROUTE_RUNNING] = 1, [ROUTE_PAUSED] = 2, [ROUTE_STOPPED] = 3, [ROUTE_RESTARTING] = 4, [ROUTE_FAILED] = 5};
+	return ranks[state];
+}
+
+static void add_levels(struct route_metrics *sum, const struct route_metrics *part)
+{
+	bool first = atomic_load(&sum->state) == ROUTE_UNASSIGNED;
+	LEAST(position);
+	LEAST(delivered);
+	LEAST(caught_up);
+	MOST(head);
+	MOST(settled);
+	MOST(lag_seconds_us);
+	MOST(eta_us);
+	MOST(unsettled_transactions);
+	MOST(oldest_unsettled_us);
+	MOST(epoch);
+	if (severity(atomic_load(&part->state)) > severity(atomic_load(&sum->state)))
+		atomic_store(&sum->state, atomic_load(&part->state));
+}
+
+void metrics_add(struct route_metrics *sum, const struct route_metrics *part)
+{
+	COUNT(events);
+	COUNT(bytes);
+	COUNT(filtered);
+	COUNT(restarts);
+	COUNT(duplicates_skipped);
+	COUNT(inflight_events);
+	COUNT(buffer_bytes);
+	COUNT(looks);
+	for (size_t i = 0; i < METRICS_ERROR_KINDS; i++)
+		COUNT(errors[i]);
+	MOST(last_progress_us);
+	MOST(longest_turn_us);
+	MOST(store_up);
+	add_histogram(&sum->publish, &part->publish);
+	add_histogram(&sum->latency, &part->latency);
+	if (atomic_load(&part->state) != ROUTE_UNASSIGNED)
+		add_levels(sum, part);
+}
+
 enum unit { UNIT_ONE, UNIT_SECONDS_OF_US };
 
 // One value of a route.
@@ -105,7 +171,7 @@ static const struct series route_series[] = {
 	{"meowmx_route_inflight_events", "gauge", "Events sent and not acknowledged.", UNIT_ONE, value_inflight_events},
 	{"meowmx_route_buffer_bytes", "gauge", "Memory of the batches in flight.", UNIT_ONE, value_buffer_bytes},
 	{"meowmx_route_settled_looks_total", "counter", "Looks at pg_locks to prove a gap.", UNIT_ONE, value_looks},
-	{"meowmx_lease_epoch", "gauge", "Epoch of the route's lease.", UNIT_ONE, value_epoch},
+	{"meowmx_lease_epoch", "gauge", "The highest epoch of the route's leases.", UNIT_ONE, value_epoch},
 	{"meowmx_loop_longest_turn_seconds", "gauge", "The longest turn of the executor's loop.", UNIT_SECONDS_OF_US,
 		value_longest_turn_us},
 };

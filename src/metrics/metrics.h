@@ -40,6 +40,10 @@ struct route_metrics {
 	struct metrics_histogram publish, latency;
 };
 
+// Adds what one partition of a route has to the route's sum, which begins zeroed: counters of all; levels, the lowest
+// position, the longest lag and the worst state of those that this process owns, which are not UNASSIGNED.
+void metrics_add(struct route_metrics *sum, const struct route_metrics *part);
+
 struct metrics_route {
 	const char *name;
 	struct route_metrics *values;

@@ -52,8 +52,8 @@ struct connector_context {
 	const struct encoder *encoder;         // of the route's format; outlives the connector
 	const char *store_id;                  // a UUID
 	const char *route;
-	int layout, partition; // 0, 0 until a route is split
-	int64_t epoch;         // 0 until there are leases
+	int layout, partition;
+	int64_t epoch; // of the lease: rises with each take-over
 	int64_t generation;
 	const struct connector_host *host;
 	void *host_arg;
@@ -76,6 +76,10 @@ struct connector_impl {
 	// Two routes may not share a sink: the text that must differ between routes (e.g. a path, "redis url stream"),
 	// to be freed by the caller; NULL if sharing is fine. May be NULL.
 	char *(*exclusive)(const struct config_section *settings);
+
+	// Whether several partitions can be published with these settings, each by a connector of its own. MEOW_CONFIG as
+	// check: what has to change. NULL: always.
+	bool (*divisible)(const struct config_section *settings, struct meow_error *err);
 
 	struct connector *(*create)(const struct connector_context *context, struct meow_error *err);
 

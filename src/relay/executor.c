@@ -34,11 +34,13 @@ static void refresh_report(struct executor *executor)
 	pthread_mutex_lock(&executor->mutex);
 	struct executor_report *copy = &executor->report;
 	copy->state = now.state;
+	copy->epoch = now.epoch;
 	copy->stands_still = now.stands_still;
 	copy->error_position = now.error_position;
 	copy->retry_in_ms = now.retry_in_ms;
 	copy_text(copy->reason, sizeof(copy->reason), now.reason);
 	copy_text(copy->error_class, sizeof(copy->error_class), now.error_class);
+	copy_text(copy->waits_for, sizeof(copy->waits_for), now.waits_for);
 	copy_text(copy->held_back_by, sizeof(copy->held_back_by), now.held_back_by);
 	pthread_mutex_unlock(&executor->mutex);
 }
@@ -153,6 +155,11 @@ void executor_destroy(struct executor *executor)
 const char *executor_route(const struct executor *executor)
 {
 	return executor->settings.name;
+}
+
+int executor_partition(const struct executor *executor)
+{
+	return executor->settings.partition;
 }
 
 struct route_metrics *executor_metrics(struct executor *executor)

@@ -1,4 +1,4 @@
-// executor.h: the thread that owns one route: its own loop, its own connection to the store, its own connector. It shares
+// executor.h: the thread that owns one partition of a route, or waits for its lease: its own loop, its own connection to the store, its own connector. It shares
 // nothing but counters that others may read, and a copy of its report.
 #ifndef RELAY_EXECUTOR_H
 #define RELAY_EXECUTOR_H
@@ -9,6 +9,8 @@ struct executor;
 
 struct executor_report {
 	enum route_state state;
+	int64_t epoch;
+	char waits_for[128];               // the relay that has the lease, empty if it is not another
 	char reason[MEOW_ERROR_TEXT_SIZE]; // empty while all is well
 	char error_class[32];
 	bool stands_still;
@@ -28,6 +30,7 @@ void executor_reopen(struct executor *executor);  // any thread
 void executor_destroy(struct executor *executor); // after `ended`; joins the thread; takes NULL
 
 const char *executor_route(const struct executor *executor);
+int executor_partition(const struct executor *executor);
 struct route_metrics *executor_metrics(struct executor *executor);
 void executor_report(struct executor *executor, struct executor_report *ret_report); // any thread
 

@@ -1,4 +1,5 @@
-// The main thread of a relay: signals, HTTP, and one executor for each route. It does no work of a route itself.
+// The main thread of a relay: signals, HTTP, and one executor for each partition of a route. It does no work of a route
+// itself.
 #include "relay/relay.h"
 
 #include "base/log.h"
@@ -7,9 +8,11 @@
 #include "relay/endpoint.h"
 #include "store/store.h"
 
+#include <inttypes.h>
 #include <malloc.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -26,6 +29,7 @@ struct relay {
 	struct http_server *http;
 	struct loop_signal *signals[4];
 	struct loop_timer *timer; // once a second: have all routes stopped? During a stop: its limit
+	char name[112];           // in which it takes leases: machine, process, and a number that no other process draws
 	size_t running;
 	int64_t shutdown_ms;
 	bool stopping;
@@ -99,6 +103,8 @@ static void show_progress(struct executor *executor)
 	if (left < PROGRESS_EVENTS || eta_us <= 0 || eta_us == METRICS_NEVER)
 		return;
 	LOG(LOG_INFO, "catching up", LOG_TEXT("route", executor_route(executor)),
+		executor_partition(executor) > 0 ? LOG_NUMBER("partition", executor_partition(executor))
+										 : (struct log_field){0},
 		LOG_NUMBER("position", atomic_load(&values->position)), LOG_NUMBER("left", left),
 		LOG_NUMBER("per_second", (int64_t)((double)left * 1e6 / (double)eta_us)),
 		LOG_NUMBER("seconds_left", eta_us / 1000000));
@@ -129,6 +135,14 @@ static void on_timer(void *arg)
 }
 
 // --- start ---
+
+static void make_name(struct relay *relay)
+{
+	char machine[65] = "";
+	gethostname(machine, sizeof(machine) - 1);
+	snprintf(relay->name, sizeof(relay->name), "%s:%ld:%08" PRIx32, *machine ? machine : "?", (long)getpid(),
+		(uint32_t)loop_random(relay->loop));
+}
 
 // What a person must set right is said at once; a server that is away is waited for.
 static bool check_store(const char *url, struct meow_error *err)
@@ -161,6 +175,17 @@ static const char **categories_of(const struct config_section *settings, size_t 
 	return categories;
 }
 
+static bool start_executor(struct relay *relay, const struct route_settings *settings,
+	const struct route_environment *env, struct meow_error *err)
+{
+	struct executor *executor = executor_start(settings, env, relay->loop, on_ended, relay, err);
+	if (!executor)
+		return false;
+	relay->endpoint.executors[relay->endpoint.count++] = executor;
+	relay->running++;
+	return true;
+}
+
 static bool start_route(struct relay *relay, const struct config_route *route,
 	const struct connector_impl *const *connectors, size_t count, const char ***ret_categories, struct meow_error *err)
 {
@@ -170,6 +195,9 @@ static bool start_route(struct relay *relay, const struct config_route *route,
 		return error_no_memory(err);
 	struct route_settings settings = {
 		.name = route->name,
+		.partitions = (int)config_number(route->settings, "partitions"),
+		.relay = relay->name,
+		.lease_ms = config_number(common, "lease"),
 		.categories = *ret_categories,
 		.category_count = category_count,
 		.start_now = strcmp(config_text(route->settings, "start"), "now") == 0,
@@ -188,11 +216,9 @@ static bool start_route(struct relay *relay, const struct config_route *route,
 	};
 	if (!env.connector || !env.encoder)
 		return error_set(err, MEOW_BUG, "route %s: no connector %s", route->name, route->connector->name);
-	struct executor *executor = executor_start(&settings, &env, relay->loop, on_ended, relay, err);
-	if (!executor)
-		return false;
-	relay->endpoint.executors[relay->endpoint.count++] = executor;
-	relay->running++;
+	for (settings.partition = 0; settings.partition < settings.partitions; settings.partition++)
+		if (!start_executor(relay, &settings, &env, err))
+			return false;
 	return true;
 }
 
@@ -234,15 +260,25 @@ static void mask_signals(int how)
 	pthread_sigmask(how, &set, NULL);
 }
 
+static size_t count_partitions(const struct config *config)
+{
+	size_t count = 0;
+	for (size_t i = 0; i < config_route_count(config); i++)
+		count += (size_t)config_number(config_route(config, i)->settings, "partitions");
+	return count;
+}
+
 static bool start_all(struct relay *relay, const struct connector_impl *const *connectors, size_t count,
 	const char *store_url, const char ***categories, struct meow_error *err)
 {
 	size_t routes = config_route_count(relay->config);
 	relay->loop = loop_create(err);
+	if (relay->loop)
+		make_name(relay);
 	if (!relay->loop || !check_store(store_url, err) || !store_source_init(&relay->source, store_url, err))
 		return false;
 	relay->timer = loop_timer_create(relay->loop, on_timer, relay);
-	relay->endpoint.executors = calloc(routes, sizeof(*relay->endpoint.executors));
+	relay->endpoint.executors = calloc(count_partitions(relay->config), sizeof(*relay->endpoint.executors));
 	if (!relay->timer || !relay->endpoint.executors)
 		return error_no_memory(err);
 	if (!start_http(relay, err) || !start_signals(relay, err))

@@ -1,7 +1,6 @@
 // The life of a route and its one recovery path: whatever fails, start-up included, ends in route_fail, and from there
 // the next turn of the loop drops the connector (and the session, if it was that), waits with back-off, and opens
 // everything again from what the sink and the store remember. Only what a retry cannot change halts it.
-#include "base/log.h"
 #include "relay/route_private.h"
 
 #include <inttypes.h>
@@ -11,6 +10,7 @@
 
 #define MS INT64_C(1000)
 #define HALTED_POLL_US (1000 * MS)
+#define GIVEN_UP_US (200 * MS) // until it asks for a lease again that it gave to another relay
 
 static void on_timer(void *arg);
 static void on_save_timer(void *arg);
@@ -28,22 +28,25 @@ struct route *route_create(
 	route->env = *environment;
 	route->backoff = (struct backoff){settings->backoff_least_ms, settings->backoff_most_ms, 0};
 	route->opening.route = route;
-	route->retry_at_us = -1;
+	route->retry_at_us = route->lease_free_us = -1;
+	route->lease.length_us = settings->lease_ms * MS;
 	route->window = window_create(settings->window_bytes);
 	route->timer = loop_timer_create(environment->loop, on_timer, route);
 	route->save_timer = loop_timer_create(environment->loop, on_save_timer, route);
 	route->stats_timer = loop_timer_create(environment->loop, on_stats_timer, route);
-	if (route->window && route->timer && route->save_timer && route->stats_timer)
+	route->lease_timer = loop_timer_create(environment->loop, route_lease_due, route);
+	if (route->window && route->timer && route->save_timer && route->stats_timer && route->lease_timer)
 		return route;
 	route_destroy(route);
 	error_no_memory(err);
 	return NULL;
 }
 
-static void drop_sink(struct route *route)
+void route_drop_sink(struct route *route)
 {
 	if (route->session)
 		session_forget(route->session, &route->opening);
+	route->acquiring = false;
 	route_watch_unfollow(route);
 	follow_destroy(route->follow);
 	route->follow = NULL;
@@ -66,8 +69,18 @@ static void drop_session(struct route *route)
 {
 	session_destroy(route->session);
 	route->session = NULL;
-	route->saving = route->watch.asking = false;
+	route->saving = route->watch.asking = route->renewing = route->session_ready = false;
+	lease_drop(&route->lease); // taken anew, its higher epoch outlaws what may still come over the old connection
 	atomic_store(&route->env.metrics->store_up, false);
+}
+
+static void lose_session_if_failed(struct route *route)
+{
+	if (!route->session_failed)
+		return;
+	drop_session(route);
+	route->session_failed = false;
+	route->store_lost = true;
 }
 
 void route_destroy(struct route *route)
@@ -75,13 +88,14 @@ void route_destroy(struct route *route)
 	if (!route)
 		return;
 	if (route->window)
-		drop_sink(route);
+		route_drop_sink(route);
 	if (route->session)
 		drop_session(route);
 	window_destroy(route->window);
 	loop_timer_destroy(route->timer);
 	loop_timer_destroy(route->save_timer);
 	loop_timer_destroy(route->stats_timer);
+	loop_timer_destroy(route->lease_timer);
 	free(route->loaded_fingerprint);
 	free(route->chosen_fingerprint);
 	free(route->executor_fingerprint);
@@ -100,8 +114,7 @@ void route_set_state(struct route *route, enum route_state state)
 {
 	if (route->state != state && state == ROUTE_RUNNING) {
 		if (!route->started_once)
-			LOG(LOG_INFO, "route is running", LOG_TEXT("route", route->settings.name),
-				LOG_NUMBER("position", route->chosen_position));
+			LOG(LOG_INFO, "route is running", ROUTE_FIELDS(route), LOG_NUMBER("position", route->chosen_position));
 		route->say_back = route->started_once;
 		route->started_once = true;
 	}
@@ -115,7 +128,7 @@ void route_is_back(struct route *route)
 	backoff_reset(&route->backoff);
 	route->logged[0] = '\0';
 	if (route->say_back)
-		LOG(LOG_INFO, "route is running again", LOG_TEXT("route", route->settings.name),
+		LOG(LOG_INFO, "route is running again", ROUTE_FIELDS(route),
 			LOG_NUMBER("position", window_mark(route->window).position));
 	route->say_back = false;
 }
@@ -126,8 +139,8 @@ static void log_failure(struct route *route, enum log_level level, const char *m
 	if (strcmp(route->logged, route->err.text) == 0)
 		return;
 	memcpy(route->logged, route->err.text, sizeof(route->logged));
-	struct log_field fields[6] = {LOG_TEXT("route", route->settings.name)};
-	size_t count = 1;
+	struct log_field fields[7] = {ROUTE_FIELDS(route)};
+	size_t count = 2;
 	if (route->error_position)
 		fields[count++] = LOG_NUMBER("position", route->error_position);
 	fields[count++] = LOG_TEXT("err", route->err.text);
@@ -169,7 +182,7 @@ static void enter_halted(struct route *route)
 	route->phase = PHASE_HALTED;
 	route_set_state(route, ROUTE_FAILED);
 	log_failure(route, LOG_ERROR, "route has stopped", -1);
-	if (route->session)
+	if (route_may_save(route))
 		route_save(route);
 	loop_timer_start(route->timer, HALTED_POLL_US);
 }
@@ -194,7 +207,7 @@ static void wait_for_next_try(struct route *route)
 	route->retry_at_us = loop_now_us(route->env.loop) + delay * MS;
 	route_set_state(route, ROUTE_RESTARTING);
 	log_failure(route, LOG_WARN, "route waits", delay);
-	if (route->session && !route->row_moved)
+	if (route_may_save(route))
 		route_save(route);
 	loop_timer_start(route->timer, delay * MS);
 }
@@ -202,18 +215,15 @@ static void wait_for_next_try(struct route *route)
 static void fall(struct route *route)
 {
 	note_mark(route);
-	drop_sink(route);
+	route_drop_sink(route);
 	bool retry = worth_a_retry(route);
-	if (route->session_failed) {
-		drop_session(route);
-		route->session_failed = false;
-		route->store_lost = true;
-	}
+	route->giving_up = false;
+	lose_session_if_failed(route);
 	route_update_metrics(route);
-	if (route->stopping && route->session && !route->row_moved)
+	if (route->stopping && route_may_save(route))
 		route_saved_last(route);
 	else if (route->stopping)
-		route_close(route);
+		route_release(route);
 	else if (retry)
 		wait_for_next_try(route);
 	else
@@ -223,7 +233,7 @@ static void fall(struct route *route)
 static void drain_is_over(struct route *route)
 {
 	LOG(LOG_WARN, "the time to finish what was in flight is over: it will be sent again at the next start",
-		LOG_TEXT("route", route->settings.name));
+		ROUTE_FIELDS(route));
 	route_saved_last(route);
 }
 
@@ -242,8 +252,16 @@ static void on_timer(void *arg)
 	case PHASE_DRAINING:
 		drain_is_over(route);
 		return;
+	case PHASE_CANDIDATE:
+		if (!route->acquiring)
+			route_lease_ask(route);
+		return;
 	case PHASE_SAVING: // the store does not answer: the next start learns the rest from the sink or sends it again
-		route_close(route);
+		route_release(route);
+		return;
+	case PHASE_RELEASING: // it expires by itself
+		route->session_failed = true;
+		route_released(route);
 		return;
 	case PHASE_OPENING:
 		route_look_for_start(route);
@@ -260,15 +278,20 @@ static void on_saved(void *arg, const struct meow_error *err)
 {
 	struct route *route = arg;
 	route->saving = false;
+	if (route->phase == PHASE_RELEASING)
+		return;
 	if (err) {
 		route->row_moved = err->kind == MEOW_CONFLICT;
+		if (route->row_moved) // perhaps by another relay: the next try asks whose it is
+			lease_drop(&route->lease);
 		route_fail(route, err, !route->row_moved);
 		return;
 	}
+	lease_renew(&route->lease, route->save_asked_us);
 	if (route->saving_decision)
 		route->decision = false;
 	if (route->phase == PHASE_SAVING)
-		route->dirty ? route_save(route) : route_close(route);
+		route->dirty ? route_save(route) : route_release(route);
 	else if (route->dirty)
 		route_save_later(route);
 }
@@ -286,14 +309,19 @@ void route_save(struct route *route)
 		route->dirty = true;
 		return;
 	}
+	if (!route_lease_check(route))
+		return;
 	note_mark(route);
 	bool sound = route->state == ROUTE_RUNNING || route->phase == PHASE_SAVING;
 	struct checkpoint save = {.subscription = route->settings.name,
+		.layout = route->layout,
+		.partition = route->settings.partition,
 		.delivered = route->checkpoint.delivered,
 		.position = route->checkpoint.position,
 		.fingerprint = route->loaded_fingerprint,
 		.generation = route->checkpoint.generation,
-		.epoch = route->checkpoint.epoch,
+		.epoch = route->lease.epoch,
+		.lease_ms = route->settings.lease_ms,
 		.state = state_to_save(route),
 		.reason = sound ? NULL : route->err.text,
 		.error_class = sound ? NULL : error_kind_name(route->err.kind),
@@ -305,6 +333,7 @@ void route_save(struct route *route)
 	save.decision_used = route->saving_decision = route->decision && led_on;
 	route->dirty = route->save_state = false;
 	route->saving = true;
+	route->save_asked_us = loop_now_us(route->env.loop);
 	session_checkpoint_save(route->session, &save, on_saved, route);
 }
 
@@ -358,20 +387,49 @@ void route_saved_last(struct route *route)
 		route_save(route);
 }
 
+void route_drain(struct route *route)
+{
+	follow_room(route->follow, 0);
+	route->phase = PHASE_DRAINING;
+	loop_timer_start(route->timer, route->settings.drain_ms * MS);
+	if (window_empty(route->window))
+		route_saved_last(route);
+}
+
 void route_stop(struct route *route)
 {
 	route->stopping = true;
-	if (route->phase == PHASE_RUNNING) {
-		follow_room(route->follow, 0);
-		route->phase = PHASE_DRAINING;
-		loop_timer_start(route->timer, route->settings.drain_ms * MS);
-		if (window_empty(route->window))
-			route_saved_last(route);
-	} else if (route->phase == PHASE_FALLING) {
-		return; // it closes from there
-	} else if (route->phase != PHASE_DRAINING && route->phase != PHASE_SAVING) {
-		route_close(route);
+	switch (route->phase) {
+	case PHASE_RUNNING:
+		route_drain(route);
+		return;
+	case PHASE_OPENING:
+	case PHASE_CANDIDATE:
+	case PHASE_WAITING:
+	case PHASE_HALTED:
+		route_release(route);
+		return;
+	case PHASE_IDLE:
+	case PHASE_FALLING: // it closes from there, as from the others
+	case PHASE_DRAINING:
+	case PHASE_SAVING:
+	case PHASE_RELEASING:
+		return;
 	}
+}
+
+void route_released(struct route *route)
+{
+	if (route->stopping) {
+		route_close(route);
+		return;
+	}
+	route->giving_up = false;
+	route->lease_free_us = loop_now_us(route->env.loop); // for the other one, at first
+	route_show_state(route, ROUTE_UNASSIGNED);
+	route->phase = PHASE_WAITING;
+	lose_session_if_failed(route);
+	loop_timer_start(route->timer, GIVEN_UP_US);
 }
 
 static void tell_stopped(void *arg)
@@ -387,7 +445,8 @@ void route_close(struct route *route)
 	route->phase = PHASE_IDLE;
 	loop_timer_stop(route->timer);
 	loop_timer_stop(route->stats_timer);
-	drop_sink(route);
+	loop_timer_stop(route->lease_timer);
+	route_drop_sink(route);
 	if (route->session)
 		drop_session(route);
 	route_show_state(route, ROUTE_UNASSIGNED);
@@ -413,7 +472,9 @@ void route_report(const struct route *route, struct route_report *ret_report)
 		.error_position = sound ? 0 : route->error_position,
 		.stands_still = stands_still,
 		.retry_in_ms = -1,
-		.held_back_by = *route->watch.held_by ? route->watch.held_by : NULL};
+		.held_back_by = *route->watch.held_by ? route->watch.held_by : NULL,
+		.waits_for = *route->waits_for && route->state == ROUTE_UNASSIGNED ? route->waits_for : NULL,
+		.epoch = route->lease.epoch};
 	if (route->retry_at_us >= 0)
 		ret_report->retry_in_ms = (route->retry_at_us - loop_now_us(route->env.loop)) / MS;
 }

@@ -2,10 +2,11 @@
 // path. It runs on one loop, takes time, randomness, store and sink through interfaces, and is what the simulator
 // drives. It logs its changes of state.
 //
-//   STARTING -> (store open, checkpoint loaded, connector opened, both compared) -> RUNNING
+//   UNASSIGNED -> (store open, lease taken, checkpoint loaded, connector opened, both compared) -> RUNNING
+//   another relay has the lease, or took it over -> UNASSIGNED: waits for it
 //   any failure -> RESTARTING: drop the connector (and the session, if it failed), back off, start again
 //   poison, a store behind its sinks, a sink that forgot -> FAILED: stays, with the reason, until resume or skip
-//   stop -> draining: what is in flight is finished, the checkpoint is written -> STOPPED
+//   stop -> draining: what is in flight is finished, the checkpoint is written, the lease given back -> UNASSIGNED
 #ifndef RELAY_ROUTE_H
 #define RELAY_ROUTE_H
 
@@ -17,6 +18,9 @@ struct route;
 
 struct route_settings {
 	const char *name;
+	int partition, partitions; // it publishes this one of so many; partitions is at least 1
+	const char *relay;         // in whose name it takes the lease: no other process ever has it
+	int64_t lease_ms;
 	const char *const *categories;
 	size_t category_count;
 	bool start_now;      // a new route starts at the settled position of now instead of the beginning
@@ -56,6 +60,8 @@ struct route_report {
 	int64_t error_position;
 	int64_t retry_in_ms;      // -1 if none is due
 	const char *held_back_by; // who holds back the settled position, NULL if nobody
+	const char *waits_for;    // the relay that has the lease, NULL if it is not another
+	int64_t epoch;            // of the lease, 0 without one
 };
 void route_report(const struct route *route, struct route_report *ret_report);
 

@@ -2,7 +2,6 @@
 // event to go on. What a sink remembers goes with its data, so it wins over the store's checkpoint where it is ahead;
 // where it is behind, or forgot, the rule of that sink decides. A fingerprint that comes from outside the store (the
 // sink's, or what this executor delivered last) must still be that event: else the store is behind its sinks.
-#include "base/log.h"
 #include "base/text.h"
 #include "relay/route_private.h"
 
@@ -19,14 +18,13 @@ static void on_checkpoint(void *arg, const struct checkpoint *checkpoint, const 
 static void open_sink(struct route *route);
 static void choose(struct route *route, int64_t delivered, const char *fingerprint);
 
-// What was asked on the way has its own name, so that the answers can be dropped when the sink fails meanwhile. At the
-// start of every answer: the route, or NULL if that way has ended.
-static struct route *answered(void *arg, const struct meow_error *err)
+// What was asked on the way has its own name, so that the answers can be dropped when the sink fails meanwhile.
+struct route *route_answered(void *arg, const struct meow_error *err)
 {
 	struct route *route = ((struct opening *)arg)->route;
 	if (err)
 		route_fail(route, err, true);
-	else if (route->phase == PHASE_OPENING || route->phase == PHASE_HALTED)
+	else if (route->phase == PHASE_OPENING || route->phase == PHASE_HALTED || route->phase == PHASE_CANDIDATE)
 		return route;
 	return NULL;
 }
@@ -36,8 +34,8 @@ void route_open(struct route *route)
 	struct meow_error err;
 	bool halted = route->phase == PHASE_HALTED;
 	route->phase = halted ? PHASE_HALTED : PHASE_OPENING;
-	if (route->session) {
-		session_checkpoint_load(route->session, route->settings.name, 0, 0, on_checkpoint, &route->opening);
+	if (route->session && route->session_ready) {
+		route_lease_first(route);
 		return;
 	}
 	route->session = route->env.store->create(route->env.store->arg, route->env.loop, &err);
@@ -52,30 +50,36 @@ static void tell_about_store(struct route *route)
 	if (route->store_told)
 		return;
 	route->store_told = true;
-	const char *name = route->settings.name;
 	if (route->info.pooled)
 		LOG(LOG_WARN, "a pooler stands before PostgreSQL: this route polls instead of sleeping until it is woken",
-			LOG_TEXT("route", name));
+			ROUTE_FIELDS(route));
 	if (route->info.fsync_off || route->info.synchronous_commit_off)
 		LOG(LOG_WARN,
 			route->info.fsync_off
 				? "fsync is off: after a crash the store may forget events that were already published"
 				: "synchronous_commit is off: after a crash the store may forget events that were already published",
-			LOG_TEXT("route", name));
+			ROUTE_FIELDS(route));
 }
 
 static void on_open(void *arg, const struct session_info *info, const struct meow_error *err)
 {
-	struct route *route = answered(arg, err);
+	struct route *route = route_answered(arg, err);
 	if (!route)
 		return;
 	route->info = *info;
 	atomic_store(&route->env.metrics->store_up, true);
 	tell_about_store(route);
-	session_checkpoint_load(route->session, route->settings.name, 0, 0, on_checkpoint, &route->opening);
+	route->session_ready = true;
+	route_lease_first(route);
 }
 
 // --- the checkpoint ---
+
+void route_load_checkpoint(struct route *route)
+{
+	session_checkpoint_load(
+		route->session, route->settings.name, route->layout, route->settings.partition, on_checkpoint, &route->opening);
+}
 
 static bool may_go_on(struct route *route, const struct checkpoint *loaded)
 {
@@ -95,7 +99,7 @@ static void pause_here(struct route *route, enum route_state state, const struct
 		route->checkpoint.generation = loaded->generation;
 		route->checkpoint.delivered = loaded->delivered;
 		LOG(state == ROUTE_PAUSED ? LOG_INFO : LOG_ERROR,
-			state == ROUTE_PAUSED ? "route is paused" : "route stays stopped", LOG_TEXT("route", route->settings.name),
+			state == ROUTE_PAUSED ? "route is paused" : "route stays stopped", ROUTE_FIELDS(route),
 			LOG_TEXT("err", route->err.text));
 		route_show_state(route, state);
 	}
@@ -126,9 +130,14 @@ static void take_checkpoint(struct route *route, const struct checkpoint *loaded
 
 static void on_checkpoint(void *arg, const struct checkpoint *loaded, const struct meow_error *err)
 {
-	struct route *route = answered(arg, err);
+	struct route *route = route_answered(arg, err);
 	if (!route)
 		return;
+	if (loaded->epoch != route->lease.epoch) { // taken by another relay since
+		lease_drop(&route->lease);
+		route_lease_ask(route);
+		return;
+	}
 	if (!may_go_on(route, loaded)) {
 		loop_timer_start(route->timer, 1000 * MS);
 		return;
@@ -150,7 +159,7 @@ static void on_checkpoint(void *arg, const struct checkpoint *loaded, const stru
 
 static void on_start_look(void *arg, const struct session_look *look, const struct meow_error *err)
 {
-	struct route *route = answered(arg, err);
+	struct route *route = route_answered(arg, err);
 	if (!route)
 		return;
 	if (route->start_wanted < 0)
@@ -197,7 +206,9 @@ static void open_sink(struct route *route)
 		.encoder = route->env.encoder,
 		.store_id = route->info.store.store_id,
 		.route = route->settings.name,
-		.epoch = route->checkpoint.epoch,
+		.layout = route->layout,
+		.partition = route->settings.partition,
+		.epoch = route->lease.epoch,
 		.generation = route->checkpoint.generation,
 		.host = &route_host,
 		.host_arg = route};
@@ -239,8 +250,7 @@ static void stop_at_rule(struct route *route, const char *what)
 
 static void say_choice(struct route *route, const char *message, int64_t sink, int64_t store)
 {
-	LOG(LOG_WARN, message, LOG_TEXT("route", route->settings.name), LOG_NUMBER("sink", sink),
-		LOG_NUMBER("store", store));
+	LOG(LOG_WARN, message, ROUTE_FIELDS(route), LOG_NUMBER("sink", sink), LOG_NUMBER("store", store));
 }
 
 // The sink remembers less than the store, or nothing. False if the route stops there.
@@ -316,7 +326,7 @@ static const char *compared_text(const struct route *route)
 
 static void on_found(void *arg, const struct meow_event *event, const struct meow_error *err)
 {
-	struct route *route = answered(arg, err);
+	struct route *route = route_answered(arg, err);
 	struct fingerprint remembered;
 	struct meow_error reason;
 	if (!route)
@@ -348,7 +358,7 @@ static void compare_next(struct route *route)
 // How far the store is now: the session may have been open for long.
 static void on_head(void *arg, int64_t last_position, const struct meow_error *err)
 {
-	struct route *route = answered(arg, err);
+	struct route *route = route_answered(arg, err);
 	struct fingerprint remembered;
 	struct meow_error reason;
 	if (!route)
@@ -376,7 +386,7 @@ static void on_head(void *arg, int64_t last_position, const struct meow_error *e
 
 void route_opened(struct route *route, const struct connector_memory *memory)
 {
-	if (route->phase != PHASE_OPENING)
+	if (route->phase != PHASE_OPENING || !route_lease_check(route))
 		return;
 	route->compared_own = false;
 	if (decide(route, memory))

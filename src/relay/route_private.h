@@ -1,23 +1,28 @@
-// route_private.h: a route from the inside: route.c has its life and the one recovery path, route_open.c the way from
-// the checkpoint to a sink that was compared, route_run.c what happens while it runs, route_watch.c what it shows.
+// route_private.h: a route from the inside: route.c has its life and the one recovery path, route_lease.c the
+// lease without which nothing is done, route_open.c the way from the checkpoint to a sink that was compared, route_run.c
+// what happens while it runs, route_watch.c what it shows.
 #ifndef RELAY_ROUTE_PRIVATE_H
 #define RELAY_ROUTE_PRIVATE_H
 
 #include "base/backoff.h"
+#include "base/log.h"
+#include "relay/lease.h"
 #include "relay/route.h"
 #include "relay/window.h"
 #include "store/follow.h"
 #include "store/settled.h"
 
 enum phase {
-	PHASE_IDLE,    // not started, or everything is closed
-	PHASE_OPENING, // store, checkpoint, sink, comparison
+	PHASE_IDLE,      // not started, or everything is closed
+	PHASE_OPENING,   // store, lease, checkpoint, sink, comparison
+	PHASE_CANDIDATE, // another relay has the lease
 	PHASE_RUNNING,
-	PHASE_FALLING,  // something failed: the next turn drops what must go
-	PHASE_WAITING,  // for the next try
-	PHASE_HALTED,   // FAILED or PAUSED: asks the checkpoint once a second whether to go on
-	PHASE_DRAINING, // a stop was asked for: what is in flight is finished
-	PHASE_SAVING,   // the last checkpoint of a stop
+	PHASE_FALLING,   // something failed: the next turn drops what must go
+	PHASE_WAITING,   // for the next try
+	PHASE_HALTED,    // FAILED or PAUSED: asks the checkpoint once a second whether to go on
+	PHASE_DRAINING,  // a stop was asked for, or another relay is to have it: what is in flight is finished
+	PHASE_SAVING,    // the last checkpoint before that
+	PHASE_RELEASING, // the lease is given back
 };
 
 // What it shows of itself (route_watch.c).
@@ -48,8 +53,21 @@ struct route {
 	struct session *session;
 	struct opening opening; // the arg of what is asked of the session on the way to the sink
 	struct session_info info;
-	bool store_lost; // since the last comparison: go on from delivered, what was filtered is read again
-	bool store_told; // its warnings were said once
+	bool session_ready; // the store has answered
+	bool store_lost;    // since the last comparison: go on from delivered, what was filtered is read again
+	bool store_told;    // its warnings were said once
+
+	struct lease lease;
+	struct lease_view lease_view; // of another's
+	int64_t lease_view_length_us; // its length
+	struct loop_timer *lease_timer;
+	int64_t lease_asked_us; // when the acquisition or renewal under way was asked for
+	int64_t save_asked_us;  // the save under way, which renews, too
+	int64_t lease_free_us;  // since when the lease has been free for relays that own fewer, -1 if it is not
+	char waits_for[128];    // who has it, empty if nobody else
+	bool acquiring, renewing;
+	bool giving_up; // to a relay that owns fewer
+	int layout;
 
 	struct checkpoint checkpoint; // as loaded; its fingerprint is owned
 	char *loaded_fingerprint;
@@ -97,6 +115,29 @@ struct route {
 };
 
 extern const struct connector_host route_host;
+
+// Whose log line it is.
+#define ROUTE_FIELDS(route) LOG_TEXT("route", (route)->settings.name), route_partition_field(route)
+struct log_field route_partition_field(const struct route *route); // left out of the line where there is but one
+
+// The lease. First: goes on with the checkpoint if it is held, else asks for it. Check: whether it is held at this moment;
+// if not, it is lost, and the try with it.
+void route_lease_first(struct route *route);
+void route_lease_ask(struct route *route);
+bool route_lease_check(struct route *route);
+void route_lease_due(void *route);          // the timer's: renews, or finds that it is lost
+void route_lease_plan(struct route *route); // the next of these
+bool route_may_save(const struct route *route);
+
+// Everything is saved, or there is nothing to save: drops the sink, gives the lease back, and then route_released.
+void route_release(struct route *route);
+void route_released(struct route *route); // closes, or waits for the lease again if it was given up
+
+// At the start of every answer on the way to the sink: the route, or NULL if that way has ended.
+struct route *route_answered(void *opening, const struct meow_error *err);
+void route_load_checkpoint(struct route *route);
+void route_drop_sink(struct route *route);
+void route_drain(struct route *route); // reads no more, finishes what is in flight, saves and releases
 
 // Starts a try: store, checkpoint, sink.
 void route_open(struct route *route);

@@ -1,7 +1,7 @@
 // A running route: batches come from the follower, go through admission into the window and on to the connector; what is
 // delivered moves the window's mark, and the mark becomes the checkpoint a moment later. An event that the sink will
 // never take ends the reading; what precedes it is finished, and then the route halts at it.
-#include "base/log.h"
+#include "relay/partition.h"
 #include "relay/route_private.h"
 
 #include <inttypes.h>
@@ -28,6 +28,8 @@ static void make_room(struct route *route)
 void route_run(struct route *route)
 {
 	struct meow_error err;
+	if (!route_lease_check(route))
+		return;
 	window_reset(route->window, route->chosen_delivered, route->chosen_position, route->chosen_fingerprint);
 	struct follow_settings settings = {.after = route->chosen_position,
 		.trust_after = true,
@@ -78,7 +80,7 @@ static void on_refused(void *arg, int64_t position, const struct meow_error *err
 static void on_notice(void *arg, const char *text)
 {
 	struct route *route = arg;
-	LOG(LOG_WARN, text, LOG_TEXT("route", route->settings.name));
+	LOG(LOG_WARN, text, ROUTE_FIELDS(route));
 }
 
 static void on_opened(void *arg, const struct connector_memory *memory)
@@ -141,10 +143,11 @@ static void send(struct route *route, struct batch *batch)
 static void on_batch(void *arg, struct batch *batch)
 {
 	struct route *route = arg;
-	if (route->phase != PHASE_RUNNING || route->poison) {
+	if (route->phase != PHASE_RUNNING || route->poison || !route_lease_check(route)) {
 		batch_destroy(batch);
 		return;
 	}
+	route->watch.filtered += partition_keep(batch, route->settings.partition, route->settings.partitions);
 	size_t count = batch->count ? admitted(route, batch) : 0;
 	if (route->poison) {
 		batch->position = count ? batch->events[count - 1].position : route->poison - 1;

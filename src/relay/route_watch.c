@@ -103,7 +103,7 @@ static void show_checkpoint(struct route *route)
 {
 	struct route_metrics *metrics = route->env.metrics;
 	int64_t position = route->checkpoint.position;
-	if (atomic_load(&metrics->head) < position)
+	if (atomic_load(&metrics->head) < position || route->phase == PHASE_CANDIDATE) // another relay's matter
 		atomic_store(&metrics->head, position);
 	atomic_store(&metrics->position, position);
 	atomic_store(&metrics->delivered, route->checkpoint.delivered);

@@ -132,7 +132,8 @@ bool contract_load(struct contract_settings *settings, struct meow_error *err)
 	assert_true(fd >= 0);
 	write_yaml(settings, fd);
 	const struct connector_impl *impl = settings->impl;
-	const struct config_connector connector = {impl->name, impl->settings, impl->check, impl->exclusive, true};
+	const struct config_connector connector = {
+		impl->name, impl->settings, impl->check, impl->exclusive, impl->divisible, true};
 	const struct config_request request = {.file = path, .connectors = &connector, .connector_count = 1};
 	settings->config = config_load(&request, NULL, NULL, err);
 	close(fd);

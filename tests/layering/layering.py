@@ -47,7 +47,7 @@ pthread pwd sched semaphore setjmp signal stdalign stdarg stdatomic stdbool stdd
 strings sysexits termios threads time unistd wchar getopt syslog spawn glob fnmatch libgen ftw""".split())
 
 # The core: what the simulator drives. Objects by the names of their sources.
-CORE = ["window.c", "backoff.c", "route.c", "route_open.c", "route_run.c", "route_watch.c", "template.c", "encoder.c", "envelope.c",
+CORE = ["window.c", "backoff.c", "lease.c", "partition.c", "route.c", "route_lease.c", "route_open.c", "route_run.c", "route_watch.c", "template.c", "encoder.c", "envelope.c",
         "json_text.c", "msgpack_event.c", "batch.c", "fingerprint.c", "settled.c", "session.c", "follow.c"]
 CORE_MAY_CALL = set("""
 calloc malloc realloc free strdup
@@ -58,8 +58,8 @@ bsearch qsort
 """.split())
 # Our own functions (by prefix), the JSON and MessagePack libraries, and what compilers add.
 CORE_MAY_LINK = re.compile(
-    r"(backoff|batch|buffer|bytes|connector|encoder|envelope|error|fingerprint|follow|json_text|log|loop|metrics|"
-    r"msgpack|msgpack_event|route|session|settled|template|text|window|yajl)_\w+$|"
+    r"(backoff|batch|buffer|bytes|connector|encoder|envelope|error|fingerprint|follow|json_text|lease|log|loop|metrics|"
+    r"msgpack|msgpack_event|partition|route|session|settled|template|text|window|yajl)_\w+$|"
     r"_GLOBAL_OFFSET_TABLE_$|__stack_chk_fail$|__(asan|ubsan|tsan|msan|sanitizer|gcov|llvm|cov)_\w+$|__start_|__stop_")
 # Calls that block or look at the outside, in a module whose name would let them pass above.
 LOOP_FORBIDDEN = {"loop_create", "loop_run"}

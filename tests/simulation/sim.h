@@ -17,6 +17,9 @@ _Noreturn void sim_violation(const char *format, ...) BASE_PRINTF(1, 2);
 
 // --- the loop (sim_loop.c) ---
 struct loop *sim_loop_create(void);
+// The loop of one process in that world: it may freeze while the others go on. What was due meanwhile comes when it thaws.
+struct loop *sim_loop_create_within(struct loop *world);
+void sim_loop_freeze(struct loop *loop, bool frozen);
 // Runs fn(arg) after so long. Each call frees itself.
 void sim_after(struct loop *loop, int64_t delay_us, loop_fn *fn, void *arg);
 int64_t sim_now(struct loop *loop);
@@ -30,6 +33,7 @@ struct sim_store_settings {
 	int writers;
 	int64_t until_us; // when writers end
 	bool start_now;   // the route skips what was there before
+	bool steady;      // nothing befalls it: what was delivered never gets less
 };
 struct sim_store *sim_store_create(struct loop *loop, const struct sim_store_settings *settings);
 void sim_store_destroy(struct sim_store *store);
@@ -59,6 +63,9 @@ void sim_store_raise_generation(struct sim_store *store);
 
 // Restored from a copy of some time ago: what was committed since is gone, its ids are drawn again, connections are lost.
 void sim_store_restore(struct sim_store *store);
+// Its clock jumps: leases count by it.
+void sim_store_set_clock(struct sim_store *store, int64_t ahead_us);
+const char *sim_store_holder(const struct sim_store *store); // of the lease, "" if it is free
 uint64_t sim_store_looks(const struct sim_store *store);
 
 // --- the sink (sim_sink.c) ---

@@ -10,6 +10,7 @@ struct due {
 	int64_t at_us;
 	loop_fn *fn;
 	void *arg;
+	struct sim_loop *loop;   // whose it is
 	struct sim_timer *timer; // NULL: a post
 };
 
@@ -22,6 +23,8 @@ struct sim_timer {
 
 struct sim_loop {
 	struct loop base;
+	struct sim_loop *world; // whose clock and list count; itself for the world's own
+	bool frozen;
 	struct due *first;
 	int64_t now_us;
 	bool stopped;
@@ -37,8 +40,9 @@ static struct due *add(struct loop *loop, int64_t delay_us, loop_fn *fn, void *a
 	struct due *due = calloc(1, sizeof(*due));
 	if (!due)
 		abort();
-	*due = (struct due){NULL, of(loop)->now_us + (delay_us > 0 ? delay_us : 0), fn, arg, timer};
-	struct due **at = &of(loop)->first;
+	struct sim_loop *world = of(loop)->world;
+	*due = (struct due){NULL, world->now_us + (delay_us > 0 ? delay_us : 0), fn, arg, of(loop), timer};
+	struct due **at = &world->first;
 	while (*at && (*at)->at_us <= due->at_us)
 		at = &(*at)->next;
 	due->next = *at;
@@ -48,7 +52,7 @@ static struct due *add(struct loop *loop, int64_t delay_us, loop_fn *fn, void *a
 
 static void drop(struct sim_loop *loop, struct due *due)
 {
-	struct due **at = &loop->first;
+	struct due **at = &loop->world->first;
 	while (*at != due)
 		at = &(*at)->next;
 	*at = due->next;
@@ -57,8 +61,11 @@ static void drop(struct sim_loop *loop, struct due *due)
 
 static void destroy(struct loop *loop)
 {
-	while (of(loop)->first)
-		drop(of(loop), of(loop)->first);
+	for (struct due *due = of(loop)->world->first, *next; due; due = next) {
+		next = due->next;
+		if (due->loop == of(loop))
+			drop(of(loop), due);
+	}
 	free(loop);
 }
 
@@ -67,14 +74,27 @@ static void stop(struct loop *loop)
 	of(loop)->stopped = true;
 }
 
+// The next that is due; what belongs to a frozen loop waits until it thaws.
+static struct due *take_next(struct sim_loop *world, int64_t until_us)
+{
+	struct due **at = &world->first;
+	while (*at && (*at)->loop->frozen)
+		at = &(*at)->next;
+	struct due *due = *at;
+	if (!due || due->at_us > until_us)
+		return NULL;
+	*at = due->next;
+	return due;
+}
+
 void sim_run_until(struct loop *loop, int64_t until_us)
 {
 	struct sim_loop *self = of(loop);
+	struct due *due;
 	self->stopped = false;
-	while (self->first && !self->stopped && self->first->at_us <= until_us) {
-		struct due *due = self->first;
-		self->first = due->next;
-		self->now_us = due->at_us;
+	while (!self->stopped && (due = take_next(self, until_us)) != NULL) {
+		if (due->at_us > self->now_us)
+			self->now_us = due->at_us;
 		if (due->timer)
 			due->timer->due = NULL;
 		loop_fn *fn = due->fn;
@@ -99,12 +119,12 @@ static bool post(struct loop *loop, loop_fn *fn, void *arg)
 
 static int64_t now_us(struct loop *loop)
 {
-	return of(loop)->now_us;
+	return of(loop)->world->now_us;
 }
 
 static int64_t wall_us(struct loop *loop)
 {
-	return of(loop)->now_us + INT64_C(1700000000000000);
+	return of(loop)->world->now_us + INT64_C(1700000000000000);
 }
 
 static uint64_t chance(struct loop *loop)
@@ -174,7 +194,20 @@ struct loop *sim_loop_create(void)
 	if (!loop)
 		abort();
 	loop->base.impl = &impl;
+	loop->world = loop;
 	return &loop->base;
+}
+
+struct loop *sim_loop_create_within(struct loop *world)
+{
+	struct loop *loop = sim_loop_create();
+	of(loop)->world = of(world);
+	return loop;
+}
+
+void sim_loop_freeze(struct loop *loop, bool frozen)
+{
+	of(loop)->frozen = frozen;
 }
 
 void sim_after(struct loop *loop, int64_t delay_us, loop_fn *fn, void *arg)
@@ -184,5 +217,5 @@ void sim_after(struct loop *loop, int64_t delay_us, loop_fn *fn, void *arg)
 
 int64_t sim_now(struct loop *loop)
 {
-	return of(loop)->now_us;
+	return of(loop)->world->now_us;
 }

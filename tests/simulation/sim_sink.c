@@ -28,6 +28,7 @@ static struct {
 	size_t has_capacity;
 	int64_t delivered;
 	char *fingerprint;
+	unsigned connectors, owner; // how many there were; the one that opened it last
 	unsigned upheavals;         // an older connector notices
 	struct sim_connector *open; // NULL if none is
 } sink;
@@ -42,6 +43,8 @@ struct sim_connector {
 	struct connector base;
 	const struct connector_host *host;
 	void *host_arg;
+	struct loop *loop;
+	unsigned number;
 	struct flight flights[FLIGHTS];
 	size_t first, count;
 	unsigned upheavals;
@@ -64,7 +67,7 @@ void sim_sink_calm(void)
 	sink.settings.silent = false;
 	if (sink.open && !sink.open->scheduled) { // what it kept to itself is answered now
 		sink.open->scheduled = true;
-		sim_after(sink.loop, 0, work, sink.open);
+		sim_after(sink.open->loop, 0, work, sink.open);
 	}
 }
 
@@ -147,7 +150,7 @@ void sim_sink_lose_tail(void)
 	sink.upheavals++;
 	if (sink.open && !sink.open->scheduled) { // its connection breaks
 		sink.open->scheduled = true;
-		sim_after(sink.loop, sim_between(30, 3000), work, sink.open);
+		sim_after(sink.open->loop, sim_between(30, 3000), work, sink.open);
 	}
 }
 
@@ -221,7 +224,7 @@ static void schedule(struct sim_connector *connector)
 	if (sink.settings.silent || connector->scheduled || connector->over || connector->first == connector->count)
 		return;
 	connector->scheduled = true;
-	sim_after(sink.loop, sim_between(30, 3000) / sink.settings.partitions, work, connector);
+	sim_after(connector->loop, sim_between(30, 3000) / sink.settings.partitions, work, connector);
 }
 
 static struct flight *flight_at(struct sim_connector *connector, size_t index)
@@ -299,6 +302,8 @@ static void work(void *arg)
 		return;
 	if (connector->upheavals != sink.upheavals)
 		fail(connector, "it is not what it was");
+	else if (sink.settings.remembers && connector->number != sink.owner)
+		fail(connector, "another executor has opened it"); // where nothing guards it, what was sent arrives
 	else if (connector->first < connector->count &&
 			 (sim_chance(40) || !work_on_part(connector, (int)sim_between(0, sink.settings.partitions - 1))))
 		answer_one(connector);
@@ -323,6 +328,7 @@ static void opened(void *arg)
 		return;
 	}
 	struct connector_memory memory = {.kind = MEMORY_NONE};
+	sink.owner = connector->number;
 	if (sink.settings.remembers)
 		memory =
 			(struct connector_memory){sink.delivered ? MEMORY_HELD : MEMORY_EMPTY, sink.delivered, 0, sink.fingerprint};
@@ -340,6 +346,8 @@ static struct connector *create(const struct connector_context *context, struct 
 	connector->base.impl = &sim_sink_connector;
 	connector->host = context->host;
 	connector->host_arg = context->host_arg;
+	connector->loop = context->loop;
+	connector->number = ++sink.connectors;
 	return &connector->base;
 }
 
@@ -348,7 +356,7 @@ static void open_sink(struct connector *base, int64_t delivered)
 	struct sim_connector *connector = (struct sim_connector *)base;
 	(void)delivered;
 	connector->scheduled = true;
-	sim_after(sink.loop, sim_between(100, 5000), opened, connector);
+	sim_after(connector->loop, sim_between(100, 5000), opened, connector);
 }
 
 static void begin(struct connector *base, int64_t delivered, const char *fingerprint)

@@ -6,6 +6,7 @@
 
 #include "base/text.h"
 
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -37,6 +38,8 @@ struct transaction {
 };
 
 struct row {
+	char holder[16]; // of the lease, empty if it is free
+	int64_t until_us, length_us;
 	bool there, paused, stop_kept, resume;
 	int64_t delivered, position, generation, epoch, error_position;
 	char *fingerprint;
@@ -62,6 +65,8 @@ struct sim_store {
 	int64_t doze_until_us;
 	struct row row;
 	struct sim_session *sessions;
+	uint64_t session_count;
+	int64_t clock_ahead_us;
 	uint64_t looks;
 	int64_t skipped; // an operator's decision
 	size_t committed;
@@ -72,7 +77,7 @@ struct sim_store {
 	size_t copy_count;
 };
 
-enum kind { OPEN, READ, HEAD, LOOK, DOZE, FIND, LOAD, SAVE };
+enum kind { OPEN, READ, HEAD, LOOK, DOZE, FIND, LOAD, SAVE, ACQUIRE, RENEW, RELEASE };
 
 struct request {
 	struct request *next;
@@ -88,6 +93,7 @@ struct request {
 		session_done_fn *done;
 		session_event_fn *event;
 		session_checkpoint_fn *checkpoint;
+		session_lease_fn *lease;
 	} fn;
 	struct session_read read;
 	struct session_rows rows;
@@ -98,12 +104,17 @@ struct request {
 	char state[16], reason[MEOW_ERROR_TEXT_SIZE];
 	char *fingerprint;
 	bool conflict;
+	struct session_lease lease;
+	struct session_lease_state leased;
+	char relay[16], holder[16];
 };
 
 struct sim_session {
 	struct session base;
 	struct sim_session *next;
 	struct sim_store *store;
+	struct loop *loop; // of the process whose session it is
+	uint64_t number;
 	struct request *first;
 	loop_fn *notify;
 	void *notify_arg;
@@ -145,7 +156,7 @@ static void insert(struct sim_store *store, struct transaction *transaction, int
 	transaction->holds = true;
 }
 
-static void notify_later(void *arg);
+static void notify_all(struct sim_store *store);
 
 static void end_transaction(void *arg)
 {
@@ -177,20 +188,35 @@ static void end_transaction(void *arg)
 			break;
 		}
 	if (commit && transaction->notifies)
-		for (struct sim_session *session = store->sessions; session; session = session->next)
-			if (session->notify)
-				sim_after(store->loop, sim_between(10, 300), notify_later, store);
+		notify_all(store);
 	free(transaction);
 }
 
-static void notify_later(void *arg)
+struct note {
+	struct sim_store *store;
+	uint64_t session;
+};
+
+static void notify_one(void *arg)
 {
-	struct sim_store *store = arg;
-	for (struct sim_session *session = store->sessions; session; session = session->next)
-		if (session->notify && !session->dead && !session->destroyed) {
+	struct note *note = arg;
+	for (struct sim_session *session = note->store->sessions; session; session = session->next)
+		if (session->number == note->session && session->notify && !session->dead && !session->destroyed) {
 			session->notify(session->notify_arg);
-			return; // one session is all there is; it may be gone now
+			break; // it may be gone now
 		}
+	free(note);
+}
+
+static void notify_all(struct sim_store *store)
+{
+	for (struct sim_session *session = store->sessions; session; session = session->next) {
+		struct note *note = session->notify ? malloc(sizeof(*note)) : NULL;
+		if (!note)
+			continue;
+		*note = (struct note){store, session->number};
+		sim_after(session->loop, sim_between(10, 300), notify_one, note);
+	}
 }
 
 static void write_events(void *arg)
@@ -304,15 +330,73 @@ static void do_holders(struct sim_store *store, struct request *request)
 
 static void check_checkpoint(const struct sim_store *store, const struct checkpoint *save);
 
+static int64_t clock_us(const struct sim_store *store)
+{
+	return sim_now(store->loop) + store->clock_ahead_us;
+}
+
+static bool is_taken(const struct sim_store *store, const struct session_lease *lease)
+{
+	const struct row *row = &store->row;
+	int64_t now_us = clock_us(store);
+	return *row->holder && strcmp(row->holder, lease->relay) != 0 && row->until_us > now_us &&
+		   row->until_us <= now_us + row->length_us &&
+		   !(row->epoch == lease->stale_epoch && row->until_us == lease->stale_until_us);
+}
+
+static void do_acquire(struct sim_store *store, struct request *request)
+{
+	struct row *row = &store->row;
+	struct session_lease_state *state = &request->leased;
+	*state = (struct session_lease_state){.partitions = 1, .least = INT_MAX};
+	if (is_taken(store, &request->lease)) {
+		state->until_us = row->until_us;
+		state->length_ms = row->length_us / 1000;
+		state->left_us = row->until_us - clock_us(store);
+		snprintf(request->holder, sizeof(request->holder), "%s", row->holder);
+		state->holder = request->holder;
+	} else {
+		row->epoch++;
+		row->length_us = request->lease.length_ms * 1000;
+		row->until_us = clock_us(store) + row->length_us;
+		snprintf(row->holder, sizeof(row->holder), "%s", request->relay);
+		state->held = true;
+	}
+	state->epoch = row->epoch;
+}
+
+static bool owns(const struct sim_store *store, const struct request *request)
+{
+	return store->row.epoch == request->lease.epoch && strcmp(store->row.holder, request->relay) == 0;
+}
+
+static void do_renew(struct sim_store *store, struct request *request)
+{
+	request->leased = (struct session_lease_state){
+		.held = owns(store, request), .epoch = request->lease.epoch, .mine = 1, .least = INT_MAX};
+	if (request->leased.held)
+		store->row.until_us = clock_us(store) + request->lease.length_ms * 1000;
+}
+
+static void do_release(struct sim_store *store, struct request *request)
+{
+	if (strcmp(store->row.holder, request->relay) != 0)
+		return;
+	store->row.holder[0] = '\0';
+	notify_all(store);
+}
+
 static void do_save(struct sim_store *store, struct request *request)
 {
 	struct row *row = &store->row;
 	const struct checkpoint *save = &request->save;
-	if (row->there &&
-		(row->epoch != save->epoch || row->generation != save->generation || (row->resume && !save->decision_known))) {
+	if (row->epoch != save->epoch || row->generation != save->generation || (row->resume && !save->decision_known)) {
 		request->conflict = true;
 		return;
 	}
+	if (store->settings.steady && save->delivered < row->delivered)
+		sim_violation("the checkpoint goes back from %ld to %ld", (long)row->delivered, (long)save->delivered);
+	row->until_us = clock_us(store) + save->lease_ms * 1000;
 	if (!row->there && store->settings.start_now) {
 		store->start = save->position;
 		if (save->position < store->started_at)
@@ -367,6 +451,12 @@ static void take_effect(struct sim_store *store, struct request *request)
 		store->doze_until_us = sim_now(store->loop) + 2000000;
 	else if (request->kind == SAVE)
 		do_save(store, request);
+	else if (request->kind == ACQUIRE)
+		do_acquire(store, request);
+	else if (request->kind == RENEW)
+		do_renew(store, request);
+	else if (request->kind == RELEASE)
+		do_release(store, request);
 }
 
 // --- answers ---
@@ -374,8 +464,10 @@ static void take_effect(struct sim_store *store, struct request *request)
 static void answer(struct request *request, const struct meow_error *err)
 {
 	struct sim_store *store = request->session->store;
-	struct session_info info = {
-		.store.last_position = store->last, .store.system_identifier = 1, .store.timeline = store->timeline};
+	struct session_info info = {.wakes_waiting = true,
+		.store.last_position = store->last,
+		.store.system_identifier = 1,
+		.store.timeline = store->timeline};
 	strcpy(info.store.store_id, "00000000-0000-4000-8000-000000000001");
 	struct row *row = &store->row;
 	switch (request->kind) {
@@ -397,7 +489,12 @@ static void answer(struct request *request, const struct meow_error *err)
 		return;
 	}
 	case DOZE:
+	case RELEASE:
 		request->fn.done(request->arg, err);
+		return;
+	case ACQUIRE:
+	case RENEW:
+		request->fn.lease(request->arg, err ? NULL : &request->leased, err);
 		return;
 	case FIND: {
 		int64_t id = request->number;
@@ -469,8 +566,8 @@ static void schedule(struct sim_session *session)
 {
 	if (session->scheduled || !session->first)
 		return;
-	session->scheduled = true;
-	sim_after(session->store->loop, sim_between(20, 400), work, session);
+	session->scheduled = true; // what was sent is done, whatever became of who sent it
+	sim_after(session->first->done ? session->loop : session->store->loop, sim_between(20, 400), work, session);
 }
 
 static void work(void *arg)
@@ -487,7 +584,9 @@ static void work(void *arg)
 			take_effect(session->store, request); // it was done, and the answer is lost
 		session->dead = true;
 	}
-	if (session->dead) {
+	if (session->dead && !request->done) {
+		request->done = true; // whoever waits for it hears of that when he is awake
+	} else if (session->dead) {
 		struct meow_error err;
 		error_set(&err, MEOW_UNAVAILABLE, "the connection was lost");
 		while (session->first && !session->destroyed)
@@ -580,6 +679,30 @@ static void call_save(struct session *base, const struct checkpoint *checkpoint,
 	request->fn.done = fn;
 }
 
+static struct request *enqueue_lease(struct session *base, enum kind kind, const struct session_lease *lease, void *arg)
+{
+	struct request *request = enqueue(base, kind, arg);
+	request->lease = *lease;
+	snprintf(request->relay, sizeof(request->relay), "%s", lease->relay);
+	request->lease.relay = request->relay;
+	return request;
+}
+
+static void call_acquire(struct session *base, const struct session_lease *lease, session_lease_fn *fn, void *arg)
+{
+	enqueue_lease(base, ACQUIRE, lease, arg)->fn.lease = fn;
+}
+
+static void call_renew(struct session *base, const struct session_lease *lease, session_lease_fn *fn, void *arg)
+{
+	enqueue_lease(base, RENEW, lease, arg)->fn.lease = fn;
+}
+
+static void call_release(struct session *base, const struct session_lease *lease, session_done_fn *fn, void *arg)
+{
+	enqueue_lease(base, RELEASE, lease, arg)->fn.done = fn;
+}
+
 static void call_forget(struct session *base, void *arg)
 {
 	for (struct request *request = ((struct sim_session *)base)->first; request; request = request->next)
@@ -612,17 +735,20 @@ static const struct session_impl impl = {.destroy = call_destroy,
 	.doze = call_doze,
 	.find = call_find,
 	.checkpoint_load = call_load,
-	.checkpoint_save = call_save};
+	.checkpoint_save = call_save,
+	.lease_acquire = call_acquire,
+	.lease_renew = call_renew,
+	.lease_release = call_release};
 
 static struct session *create_session(void *arg, struct loop *loop, struct meow_error *err)
 {
 	struct sim_store *store = arg;
 	struct sim_session *session = calloc(1, sizeof(*session));
-	(void)loop;
 	(void)err;
 	if (!session)
 		abort();
-	*session = (struct sim_session){.base.impl = &impl, .next = store->sessions, .store = store};
+	*session = (struct sim_session){
+		.base.impl = &impl, .next = store->sessions, .store = store, .loop = loop, .number = ++store->session_count};
 	store->sessions = session;
 	return &session->base;
 }
@@ -803,6 +929,16 @@ void sim_store_skip(struct sim_store *store, int64_t position)
 	store->row.position = store->skipped = position;
 	store->row.resume = true;
 	store->row.stop_kept = false;
+}
+
+void sim_store_set_clock(struct sim_store *store, int64_t ahead_us)
+{
+	store->clock_ahead_us = ahead_us;
+}
+
+const char *sim_store_holder(const struct sim_store *store)
+{
+	return store->row.holder;
 }
 
 uint64_t sim_store_looks(const struct sim_store *store)

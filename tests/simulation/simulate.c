@@ -4,7 +4,8 @@
 //
 // Checked: no checkpoint stands above an event that is not in the sink or may still commit; a sink that keeps its position
 // gets each event once, in order; one that does not gets each at least once, first sights in order per aggregate;
-// poison stops the route exactly there, and what precedes it is there; a store that was restored to before what the
+// no checkpoint goes back, though relays freeze, lose their lease and wake, and the store's clock jumps; a lease is taken
+// over in time; poison stops the route exactly there, and what precedes it is there; a store that was restored to before what the
 // sink or the executor knows stops the route, and keeps it stopped; and when faults end, everything arrives.
 #include "sim.h"
 
@@ -66,20 +67,33 @@ bool sim_sink_wants(const struct meow_event *event)
 // What befalls a run, at one moment of it.
 enum trouble { NOTHING, SINK_FORGETS, SINK_LOSES_TAIL, GENERATION_RISES, PAUSED, STORE_RESTORED, TROUBLES };
 
-static unsigned long long seen[TROUBLES], poisoned_runs, behind_runs; // the seeds that exercised it, for the last line
+static unsigned long long seen[TROUBLES], poisoned_runs, behind_runs, frozen_runs, taken_over; // for the last line
+
+// A process that runs the route, or waits for its lease.
+struct relay {
+	struct world *world;
+	struct loop *loop; // its own, in the world's
+	struct route *route;
+	struct route_settings settings;
+	struct route_metrics *metrics;
+	char name[16];
+	uint64_t events_before; // delivered by earlier lives
+	bool stopped;
+};
+#define RELAYS 2
 
 struct world {
 	struct loop *loop;
+	struct relay relays[RELAYS];
+	int relay_count;
+	int names;
 	struct sim_store *store;
 	struct session_source source;
-	struct route_metrics *metrics;
 	struct sim_sink_settings sink;
 	struct sim_store_settings settings;
 	struct route_settings route_settings;
-	struct route *route;
 	enum trouble trouble;
-	uint64_t events_before; // delivered by earlier lives
-	bool stopped;
+	bool freezes; // relays do, now and then
 	bool happened;
 	bool must_stop; // the store is behind what the sink or the executor knows
 	int resumes;    // that the operator may still give
@@ -87,45 +101,93 @@ struct world {
 
 static void on_route_stopped(void *arg)
 {
-	((struct world *)arg)->stopped = true;
+	((struct relay *)arg)->stopped = true;
+}
+
+static void start_relay(struct world *world, struct relay *relay)
+{
+	struct route_environment env = {.loop = relay->loop,
+		.store = &world->source,
+		.connector = &sim_sink_connector,
+		.metrics = relay->metrics,
+		.stopped = on_route_stopped,
+		.arg = relay};
+	struct meow_error err;
+	snprintf(relay->name, sizeof(relay->name), "r%d", ++world->names % 1000000);
+	relay->settings = world->route_settings;
+	relay->settings.partitions = 1;
+	relay->settings.relay = relay->name;
+	relay->stopped = false;
+	relay->events_before = atomic_load(&relay->metrics->events);
+	relay->route = route_create(&relay->settings, &env, &err);
+	if (!relay->route)
+		abort();
+	route_start(relay->route);
 }
 
 static void start(struct world *world)
 {
-	struct route_environment env = {.loop = world->loop,
-		.store = &world->source,
-		.connector = &sim_sink_connector,
-		.metrics = world->metrics,
-		.stopped = on_route_stopped,
-		.arg = world};
-	struct meow_error err;
-	world->stopped = false;
-	world->events_before = atomic_load(&world->metrics->events);
-	world->route = route_create(&world->route_settings, &env, &err);
-	if (!world->route)
-		abort();
-	route_start(world->route);
+	for (int i = 0; i < world->relay_count; i++)
+		start_relay(world, &world->relays[i]);
+}
+
+static void thaw(struct world *world)
+{
+	for (int i = 0; i < world->relay_count; i++)
+		sim_loop_freeze(world->relays[i].loop, false);
+}
+
+static void stop_gracefully(struct relay *relay)
+{
+	route_stop(relay->route);
+	sim_run_until(relay->world->loop, sim_now(relay->world->loop) + 10000000);
+	if (!relay->stopped)
+		sim_violation("a graceful stop does not end");
+	route_destroy(relay->route);
 }
 
 static void stop(struct world *world)
 {
-	if (sim_chance(50)) { // a kill: whatever was under way is gone
-		route_destroy(world->route);
+	thaw(world);
+	for (int i = 0; i < world->relay_count; i++)
+		if (sim_chance(50)) // a kill: whatever was under way is gone
+			route_destroy(world->relays[i].route);
+		else
+			stop_gracefully(&world->relays[i]);
+}
+
+static void freeze_some(void *arg)
+{
+	struct world *world = arg;
+	int64_t lease_us = world->route_settings.lease_ms * 1000;
+	if (!world->freezes)
 		return;
+	for (int i = 0; i < world->relay_count; i++)
+		sim_loop_freeze(world->relays[i].loop, sim_chance(40));
+	if (sim_chance(10))
+		sim_store_set_clock(world->store, sim_between(-2 * lease_us, 2 * lease_us));
+	sim_after(world->loop, sim_between(0, 2 * lease_us), freeze_some, world);
+}
+
+// What executors that live have delivered.
+static int64_t known_to_executors(const struct world *world)
+{
+	int64_t known = 0;
+	for (int i = 0; i < world->relay_count; i++) {
+		const struct relay *relay = &world->relays[i];
+		if (atomic_load(&relay->metrics->events) > relay->events_before &&
+			atomic_load(&relay->metrics->delivered) > known)
+			known = atomic_load(&relay->metrics->delivered);
 	}
-	route_stop(world->route);
-	sim_run_until(world->loop, sim_now(world->loop) + 10000000);
-	if (!world->stopped)
-		sim_violation("a graceful stop does not end");
-	route_destroy(world->route);
+	return known;
 }
 
 static void cause_trouble(void *arg)
 {
 	struct world *world = arg;
 	int64_t known = world->sink.remembers ? sim_sink_delivered() : 0;
-	if (!known && atomic_load(&world->metrics->events) > world->events_before)
-		known = atomic_load(&world->metrics->delivered);
+	if (!known)
+		known = known_to_executors(world);
 	world->happened = true;
 	seen[world->trouble]++;
 	switch (world->trouble) {
@@ -297,6 +359,66 @@ static void check_wake_up(struct world *world)
 	}
 }
 
+// --- leases ---
+
+static struct relay *owner(struct world *world)
+{
+	for (int i = 0; i < world->relay_count; i++)
+		if (strcmp(sim_store_holder(world->store), world->relays[i].name) == 0)
+			return &world->relays[i];
+	return NULL;
+}
+
+// Everything that is there arrives within so long.
+static void check_arrival(struct world *world, int64_t within_us, const char *what)
+{
+	int64_t last = (int64_t)sim_store_count(world->store) - 1;
+	const struct meow_event *event = sim_store_event(world->store, (size_t)last);
+	sim_run_until(world->loop, sim_now(world->loop) + within_us);
+	if (sim_sink_wants(event) && !sim_sink_has(event->position))
+		sim_violation("%s: after %ld ms position %ld is not there, %s has the lease", what, (long)within_us / 1000,
+			(long)event->position, sim_store_holder(world->store));
+	taken_over++;
+}
+
+static void write_and_commit(struct world *world)
+{
+	sim_store_write(world->store);
+	sim_run_until(world->loop, sim_now(world->loop) + 5000);
+}
+
+// While one relay waits, the other dies, freezes, or ends as it should.
+static void check_take_over(struct world *world)
+{
+	int64_t lease_us = world->route_settings.lease_ms * 1000;
+	struct relay *first = owner(world);
+	if (!first)
+		sim_violation("nobody has the lease: %s", sim_store_holder(world->store));
+	if (sim_chance(50)) {
+		sim_loop_freeze(first->loop, true);
+		write_and_commit(world);
+		check_arrival(world, lease_us + 200000, "frozen");
+		sim_loop_freeze(first->loop, false);
+		sim_run_until(world->loop, sim_now(world->loop) + 1000000);
+		if (owner(world) == first)
+			sim_violation("one that woke has taken its lease back");
+		first = owner(world);
+	}
+	route_stop(first->route);
+	while (!first->stopped)
+		sim_run_until(world->loop, sim_now(world->loop) + 1000);
+	write_and_commit(world);
+	check_arrival(world, 60000, "stopped");
+	route_destroy(first->route);
+	start_relay(world, first);
+	sim_run_until(world->loop, sim_now(world->loop) + 100000);
+	first = owner(world);
+	route_destroy(first->route); // killed
+	write_and_commit(world);
+	check_arrival(world, lease_us + 100000, "killed");
+	start_relay(world, first);
+}
+
 // --- one run ---
 
 static void choose(struct world *world)
@@ -325,6 +447,7 @@ static void choose(struct world *world)
 		.backoff_least_ms = 10,
 		.backoff_most_ms = 500,
 		.drain_ms = 3000,
+		.lease_ms = sim_between(50, 600),
 		.checkpoint_ms = sim_between(1, 300)};
 	world->trouble = sim_chance(40) ? NOTHING : (enum trouble)sim_between(1, TROUBLES - 1);
 	bool needs_memory = world->trouble == SINK_FORGETS || world->trouble == SINK_LOSES_TAIL;
@@ -332,6 +455,9 @@ static void choose(struct world *world)
 		world->trouble = NOTHING;
 	if (world->trouble == STORE_RESTORED)
 		world->sink.poison = 0; // one thing at a time
+	world->relay_count = world->trouble == STORE_RESTORED || sim_chance(50) ? 1 : RELAYS;
+	world->freezes = world->trouble != STORE_RESTORED && sim_chance(50);
+	world->settings.steady = world->trouble == NOTHING;
 }
 
 static void live(struct world *world)
@@ -342,6 +468,10 @@ static void live(struct world *world)
 	if (world->settings.start_now)
 		sim_run_until(world->loop, sim_between(0, 300000));
 	sim_store_note_start(world->store);
+	if (world->freezes) {
+		frozen_runs++;
+		sim_after(world->loop, sim_between(0, span_us), freeze_some, world);
+	}
 	for (int life = 0; life < lives; life++) {
 		start(world);
 		if (life == fateful && world->trouble != NOTHING)
@@ -358,6 +488,8 @@ static void live(struct world *world)
 			return;
 		}
 		if (life == lives - 1) {
+			world->freezes = false;
+			thaw(world);
 			sim_store_calm(world->store);
 			sim_sink_calm();
 			sim_store_pause(world->store, false);
@@ -367,6 +499,8 @@ static void live(struct world *world)
 			let_it_catch_up(world);
 			if (world->trouble == NOTHING && !world->sink.poison)
 				check_wake_up(world);
+			if (world->trouble == NOTHING && !world->sink.poison && world->relay_count > 1)
+				check_take_over(world);
 		}
 		stop(world);
 	}
@@ -376,25 +510,45 @@ static void live(struct world *world)
 	check_all_there(world);
 }
 
+// The world as it was chosen; its relays do not run yet.
+static void make(struct world *world, uint64_t seed)
+{
+	sim_seed(seed);
+	if (seed == 0)
+		filtered = false;
+	else
+		choose(world);
+	world->loop = sim_loop_create();
+	sim_sink_reset(world->loop, &world->sink);
+	world->store = sim_store_create(world->loop, &world->settings);
+	world->source = sim_store_source(world->store);
+	for (int i = 0; i < world->relay_count; i++) {
+		world->relays[i] = (struct relay){.world = world,
+			.loop = sim_loop_create_within(world->loop),
+			.metrics = calloc(1, sizeof(struct route_metrics))};
+		if (!world->relays[i].metrics)
+			abort();
+	}
+}
+
 static void finish(struct world *world)
 {
+	world->freezes = false;
+	thaw(world);
 	sim_run_until(world->loop, INT64_MAX - 1);
 	sim_store_destroy(world->store);
 	sim_sink_free();
+	for (int i = 0; i < world->relay_count; i++) {
+		loop_destroy(world->relays[i].loop);
+		free(world->relays[i].metrics);
+	}
 	loop_destroy(world->loop);
-	free(world->metrics);
 }
 
 static void run_seed(uint64_t seed)
 {
 	struct world world = {0};
-	sim_seed(seed);
-	choose(&world);
-	world.loop = sim_loop_create();
-	sim_sink_reset(world.loop, &world.sink);
-	world.store = sim_store_create(world.loop, &world.settings);
-	world.source = sim_store_source(world.store);
-	world.metrics = calloc(1, sizeof(*world.metrics));
+	make(&world, seed);
 	live(&world);
 	finish(&world);
 }
@@ -410,30 +564,27 @@ static void check_standstill(void)
 			.backoff_least_ms = 10,
 			.backoff_most_ms = 500,
 			.drain_ms = 3000,
-			.checkpoint_ms = 100}};
+			.lease_ms = 10000,
+			.checkpoint_ms = 100},
+		.relay_count = 1};
 	struct route_report report;
-	sim_seed(0);
-	filtered = false;
-	world.loop = sim_loop_create();
-	sim_sink_reset(world.loop, &world.sink);
-	world.store = sim_store_create(world.loop, &world.settings);
-	world.source = sim_store_source(world.store);
-	world.metrics = calloc(1, sizeof(*world.metrics));
+	make(&world, 0);
 	start(&world);
 	sim_run_until(world.loop, 25000000);
-	route_report(world.route, &report);
+	route_report(world.relays[0].route, &report);
 	if (report.stands_still || report.reason)
 		sim_violation("25 s without an answer are no standstill yet: %s", report.reason);
 	sim_run_until(world.loop, 40000000);
-	route_report(world.route, &report);
+	route_report(world.relays[0].route, &report);
 	if (!report.stands_still || !report.reason || !strstr(report.reason, "acknowledged nothing"))
 		sim_violation("a sink that does not answer does not show");
-	if (atomic_load(&world.metrics->lag_seconds_us) < 38000000 || atomic_load(&world.metrics->eta_us) != METRICS_NEVER)
+	if (atomic_load(&world.relays[0].metrics->lag_seconds_us) < 38000000 ||
+		atomic_load(&world.relays[0].metrics->eta_us) != METRICS_NEVER)
 		sim_violation("the lag does not grow while the sink is silent");
 	sim_sink_calm();
 	sim_run_until(world.loop, 45000000);
-	route_report(world.route, &report);
-	if (report.stands_still || report.reason || atomic_load(&world.metrics->lag_seconds_us) != 0)
+	route_report(world.relays[0].route, &report);
+	if (report.stands_still || report.reason || atomic_load(&world.relays[0].metrics->lag_seconds_us) != 0)
 		sim_violation("what moves again is still said to stand: %s", report.reason);
 	stop(&world);
 	finish(&world);
@@ -450,14 +601,10 @@ static void check_batches(void)
 			.backoff_least_ms = 10,
 			.backoff_most_ms = 500,
 			.drain_ms = 3000,
-			.checkpoint_ms = 100}};
-	sim_seed(0);
-	filtered = false;
-	world.loop = sim_loop_create();
-	sim_sink_reset(world.loop, &world.sink);
-	world.store = sim_store_create(world.loop, &world.settings);
-	world.source = sim_store_source(world.store);
-	world.metrics = calloc(1, sizeof(*world.metrics));
+			.lease_ms = 10000,
+			.checkpoint_ms = 100},
+		.relay_count = 1};
+	make(&world, 0);
 	sim_run_until(world.loop, 5000000); // until the writers have ended
 	start(&world);
 	let_it_catch_up(&world);
@@ -474,7 +621,8 @@ static void say_seen(void)
 		NULL, "sink forgets", "sink loses its tail", "generation rises", "paused", "store restored"};
 	for (int i = 1; i < TROUBLES; i++)
 		printf("%s %llu, ", names[i], seen[i]);
-	printf("behind its sinks %llu, skipped %llu\n", behind_runs, poisoned_runs);
+	printf("behind its sinks %llu, skipped %llu, frozen now and then %llu, leases taken over %llu\n", behind_runs,
+		poisoned_runs, frozen_runs, taken_over);
 }
 
 int main(int argc, char **argv)

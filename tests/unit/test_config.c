@@ -24,6 +24,12 @@ static char *exclusive_pipe(const struct config_section *settings)
 	return strdup(config_text(settings, "path"));
 }
 
+static bool divisible_pipe(const struct config_section *settings, struct meow_error *err)
+{
+	return strchr(config_text(settings, "path"), '{') != NULL ||
+		   error_set(err, MEOW_CONFIG, "path: put {partition} into the name");
+}
+
 static const struct setting pipe_settings[] = {
 	{.name = "path", .type = SETTING_TEXT, .required = true, .help = "Where."},
 	{.name = "password", .type = SETTING_SECRET},
@@ -35,9 +41,9 @@ static const struct setting pipe_settings[] = {
 };
 
 static const struct config_connector connectors[] = {
-	{"pipe", pipe_settings, check_pipe, exclusive_pipe, true},
-	{"null", (const struct setting[]){{0}}, NULL, NULL, true},
-	{"kafka", NULL, NULL, NULL, false},
+	{"pipe", pipe_settings, check_pipe, exclusive_pipe, divisible_pipe, true},
+	{"null", (const struct setting[]){{0}}, NULL, NULL, NULL, true},
+	{"kafka", NULL, NULL, NULL, NULL, false},
 };
 
 // --- loading a text
@@ -233,6 +239,11 @@ static void test_each_mistake_has_its_line_and_column(void **state)
 		{"routes: {a: {pipe: {path: x}}, b: {pipe: {path: x}}}\n",
 			"m.yaml:1:36: routes.b.pipe publishes to x, as the route "
 			"a (m.yaml:1:14) does; two routes may not share it\n"},
+		{"routes: {a: {partitions: 2, pipe: {path: x}}}\n",
+			"m.yaml:1:42: routes.a.pipe.path: put {partition} into the name\n"},
+		{"routes: {a: {partitions: 0, null: }}\n",
+			"m.yaml:1:26: routes.a.partitions: \"0\" is out of range: 1 to 1000\n"},
+		{"relay: {lease: 900ms}\n", "m.yaml:1:16: relay.lease: \"900ms\" is out of range: 1s to 1h\n"},
 		{"store: &a {url: x}\n",
 			"m.yaml:1:8: anchors, aliases and tags of YAML are not supported; write the value itself\n"},
 		{"store: !!map {url: x}\n",
@@ -475,6 +486,7 @@ static void test_what_is_shown_says_where_it_comes_from(void **state)
 								  "relay:\n"
 								  "  backoff_initial: 100ms  # default\n"
 								  "  backoff_max: 30s  # default\n"
+								  "  lease: 10s  # default\n"
 								  "  shutdown_timeout: 10s  # default\n"
 								  "http:\n"
 								  "  listen: 127.0.0.1:9187  # default\n"
