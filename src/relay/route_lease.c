@@ -10,15 +10,14 @@
 #include <string.h>
 
 #define MS INT64_C(1000)
-#define LOOK_US (1000 * MS)       // at another's lease, where a release wakes us
-#define LOOK_OFTEN_US (100 * MS)  // where it does not
-#define LOOK_FREE_US (200 * MS)   // at one that a relay with fewer partitions ought to take
+#define LOOK_US (1000 * MS)         // at another's lease, where a release wakes us
+#define LOOK_OFTEN_US (100 * MS)    // where it does not
+#define LOOK_FREE_US (200 * MS)     // at one that a relay with fewer partitions ought to take
 #define UNFAIR_AFTER_US (1000 * MS) // and if none does for so long, we do
 
 struct log_field route_partition_field(const struct route *route)
 {
-	return route->settings.partitions > 1 ? LOG_NUMBER("partition", route->settings.partition)
-										  : (struct log_field){0};
+	return route->settings.partitions > 1 ? LOG_NUMBER("partition", route->settings.partition) : (struct log_field){0};
 }
 
 static int64_t now_us(const struct route *route)
@@ -179,7 +178,8 @@ static void refuse_layout(struct route *route, int partitions)
 	struct meow_error err;
 	const char *name = route->settings.name;
 	error_set(&err, MEOW_CONFIG,
-		"the store has %s in %d partition%s, the configuration in %d: set partitions: %d again, or give the route another "
+		"the store has %s in %d partition%s, the configuration in %d: set partitions: %d again, or give the route "
+		"another "
 		"name",
 		name, partitions, partitions == 1 ? "" : "s", route->settings.partitions, partitions);
 	if (route->phase == PHASE_HALTED && strcmp(route->err.text, err.text) == 0)

@@ -499,6 +499,7 @@ static void test_what_is_shown_says_where_it_comes_from(void **state)
 								  "      - x  # m.yaml:3:18\n"
 								  "      - \"y: z\"  # m.yaml:3:21\n"
 								  "    format: data  # default\n"
+								  "    partitions: 1  # default\n"
 								  "    start: beginning  # default\n"
 								  "    window: 4MB  # default\n"
 								  "    batch_rows: 2000  # default\n"

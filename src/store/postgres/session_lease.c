@@ -7,8 +7,18 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { ACQUIRED_LAYOUT, ACQUIRED_PARTITIONS, ACQUIRED_MINE, ACQUIRED_LEAST, ACQUIRED_EPOCH, FOUND_EPOCH, FOUND_HOLDER,
-	FOUND_UNTIL, FOUND_LENGTH, FOUND_LEFT };
+enum {
+	ACQUIRED_LAYOUT,
+	ACQUIRED_PARTITIONS,
+	ACQUIRED_MINE,
+	ACQUIRED_LEAST,
+	ACQUIRED_EPOCH,
+	FOUND_EPOCH,
+	FOUND_HOLDER,
+	FOUND_UNTIL,
+	FOUND_LENGTH,
+	FOUND_LEFT
+};
 enum { RENEWED, RENEWED_MINE, RENEWED_LEAST, RENEWED_ABOVE };
 
 // A number as a parameter.
@@ -124,8 +134,7 @@ void pg_session_lease_acquire(
 	session_enqueue((struct pg_session *)session, request);
 }
 
-void pg_session_lease_renew(
-	struct session *session, const struct session_lease *lease, session_lease_fn *fn, void *arg)
+void pg_session_lease_renew(struct session *session, const struct session_lease *lease, session_lease_fn *fn, void *arg)
 {
 	struct request *request = create(session, REQUEST_LEASE_RENEW, lease, arg);
 	if (!request)

@@ -19,8 +19,7 @@ struct found {
 	bool known;   // the subscription has a checkpoint
 };
 
-static void note_lease(
-	const struct lite_call *call, const struct session_lease *lease, int64_t now_us, struct found *found)
+static void note_lease(struct lite_call *call, const struct session_lease *lease, int64_t now_us, struct found *found)
 {
 	struct session_lease_state *state = &found->state;
 	struct meow_bytes holder = lite_text(call, 3);
@@ -55,7 +54,7 @@ static bool find(struct lite *lite, struct request *request, int64_t now_us, str
 		note_lease(&call, lease, now_us, ret);
 		free(request->holder);
 		request->holder = ret->taken ? strdup(lite_text(&call, 3).data) : NULL;
-		ok = !ret->taken || request->holder || error_no_memory(err);
+		ok = lite_good(&call, err) && (!ret->taken || request->holder || error_no_memory(err));
 	}
 	lite_end(&call);
 	return ok;
@@ -97,8 +96,8 @@ static struct lite_call change(struct lite *lite, enum lite_statement statement,
 	return call;
 }
 
-static bool take(struct lite *lite, const struct session_lease *lease, int64_t now_us, struct session_lease_state *state,
-	struct meow_error *err)
+static bool take(struct lite *lite, const struct session_lease *lease, int64_t now_us,
+	struct session_lease_state *state, struct meow_error *err)
 {
 	struct session_lease newest = *lease;
 	newest.layout = state->layout;
