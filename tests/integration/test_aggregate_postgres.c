@@ -92,6 +92,59 @@ static void events_and_business_tables_commit_together(void **state)
 	}
 }
 
+static void assert_refused(struct fixture *f, const char *id)
+{
+	struct meow_error err;
+	int64_t version;
+	struct meow_new_event event = {.type = MEOW_BYTES("added"), .data = MEOW_BYTES("1"), .time_us = MEOW_NO_TIME};
+	const struct meow_append append = {"counter", id, MEOW_EXPECT_ANY, &event, 1, NULL, NULL};
+	assert_fails(meow_append(f->inside, &append, NULL, NULL, &err), err, MEOW_INVALID);
+	assert_says(err, "under way");
+	assert_fails(meow_version(f->inside, "counter", id, &version, &err), err, MEOW_INVALID);
+	assert_fails(meow_delete(f->inside, "counter", id, 0, NULL, &err), err, MEOW_INVALID);
+	assert_says(err, "under way");
+	assert_null(meow_store_on_postgres(f->conn, &err));
+	assert_says(err, "under way");
+}
+
+// Another statement would make libpq end the COPY, and drop the rows that are still to come.
+static void a_statement_of_the_applications_that_is_under_way_is_left_alone(void **state)
+{
+	struct fixture *f = *state;
+	PGresult *result;
+	int rows = 0;
+	sql_run(f->conn, "CREATE TEMP TABLE numbers (n int); BEGIN");
+	PQclear(PQexec(f->conn, "COPY numbers FROM STDIN"));
+	assert_int_equal(PQputCopyData(f->conn, "1\n2\n", 4), 1);
+	assert_refused(f, new_uuid());
+	assert_int_equal(PQputCopyEnd(f->conn, NULL), 1);
+	while ((result = PQgetResult(f->conn)) != NULL)
+		PQclear(result);
+	sql_run(f->conn, "COMMIT");
+	assert_int_equal(sql_number(f->conn, "SELECT count(*) FROM numbers"), 2);
+
+	assert_int_equal(PQsendQuery(f->conn, "SELECT generate_series(1, 9)"), 1);
+	assert_int_equal(PQsetSingleRowMode(f->conn), 1);
+	while ((result = PQgetResult(f->conn)) != NULL) {
+		rows += PQntuples(result);
+		PQclear(result);
+		if (rows == 3)
+			assert_refused(f, new_uuid());
+	}
+	assert_int_equal(rows, 9);
+	add_saved(f->inside, &f->type, new_uuid(), 1);
+}
+
+static void a_connection_that_is_gone_before_anything_was_sent_is_no_unknown_outcome(void **state)
+{
+	struct fixture *f = *state;
+	struct meow_error err;
+	struct meow_new_event event = {.type = MEOW_BYTES("added"), .data = MEOW_BYTES("1"), .time_us = MEOW_NO_TIME};
+	const struct meow_append append = {"counter", new_uuid(), MEOW_EXPECT_NEW, &event, 1, NULL, NULL};
+	PQclear(PQexec(f->conn, "SELECT pg_terminate_backend(pg_backend_pid())"));
+	assert_fails(meow_append(f->inside, &append, NULL, NULL, &err), err, MEOW_UNAVAILABLE);
+}
+
 static void a_failing_snapshot_leaves_the_transaction_whole(void **state)
 {
 	struct fixture *f = *state;
@@ -372,6 +425,8 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, each_setup, each_teardown)
 	const struct CMUnitTest tests[] = {
 		TEST(events_and_business_tables_commit_together),
+		TEST(a_statement_of_the_applications_that_is_under_way_is_left_alone),
+		TEST(a_connection_that_is_gone_before_anything_was_sent_is_no_unknown_outcome),
 		TEST(a_failing_snapshot_leaves_the_transaction_whole),
 		TEST(a_role_that_may_not_prune_is_told),
 		TEST(a_command_in_read_committed_is_repeated),

@@ -123,6 +123,8 @@ bool pg_delete_events(struct meow_store *base, const char *aggregate_type, const
 {
 	struct pg_store *store = pg_store_of(base);
 	if (store->borrowed) {
+		if (!pg_reconnect(store, err))
+			return false;
 		if (!pg_in_transaction(store))
 			return error_set(err, MEOW_INVALID,
 				"deleting takes several statements: begin a transaction on the connection, and commit it");

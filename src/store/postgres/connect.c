@@ -232,9 +232,20 @@ bool pg_in_transaction(const struct pg_store *store)
 	return status == PQTRANS_INTRANS || status == PQTRANS_INERROR;
 }
 
+// libpq ends a COPY, and throws away the rows of a statement, when another statement is sent.
+static bool check_borrowed(struct pg_store *store, struct meow_error *err)
+{
+	if (PQtransactionStatus(store->conn) == PQTRANS_ACTIVE)
+		return error_set(err, MEOW_INVALID,
+			"a statement of the application's is under way on the connection: take in its results to the end first");
+	return is_alive(store->conn) || pg_connection_error(store->conn, store->url, err);
+}
+
 bool pg_reconnect(struct pg_store *store, struct meow_error *err)
 {
-	if (store->borrowed || (store->conn && is_alive(store->conn)))
+	if (store->borrowed)
+		return check_borrowed(store, err);
+	if (store->conn && is_alive(store->conn))
 		return true;
 	PGconn *conn = pg_connect(store->url, err);
 	if (!conn)
@@ -323,7 +334,7 @@ struct meow_store *meow_store_on_postgres(struct pg_conn *connection, struct meo
 		return NULL;
 	store->conn = connection;
 	store->borrowed = true;
-	if (identify(store, error))
+	if (check_borrowed(store, error) && identify(store, error))
 		return &store->store;
 	close_store(&store->store);
 	return NULL;

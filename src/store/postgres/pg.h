@@ -175,7 +175,8 @@ MEOW_MUST_USE bool pg_do(struct pg_store *store, const char *sql, struct meow_er
 MEOW_MUST_USE bool pg_commit(struct pg_store *store, struct meow_error *err);
 void pg_roll_back(struct pg_store *store); // as far as the connection still can
 
-// Connects anew when the connection is broken; one that is the application's is left as it is.
+// Connects anew when the connection is broken. One that is the application's is left as it is, and refused while a
+// statement is under way on it.
 MEOW_MUST_USE bool pg_reconnect(struct pg_store *store, struct meow_error *err);
 
 // Whether a transaction is open on the connection.
