@@ -413,6 +413,33 @@ static void a_connection_that_is_ended_in_the_middle_loses_and_repeats_nothing(v
 	assert_true(model.states[MEOW_SUBSCRIPTION_RETRYING] > 0);
 }
 
+// Behind a pooler that is another process, which may be frozen; anywhere it may be somebody with psql.
+static void whoever_has_its_checkpoint_locked_cannot_keep_it_from_stopping(void **state)
+{
+	(void)state;
+	struct model model = {.name = "locked"};
+	struct meow_subscription_settings settings = settings_of(&model);
+	append_events("order", 0, 10);
+	run_whole(&model, &settings);
+	append_events("order", 10, 10);
+	settings.until_caught_up = false;
+	sql_run(conn(), "BEGIN; SELECT FROM meowmx_checkpoints WHERE subscription = 'locked' FOR UPDATE");
+	for (int i = 0; i < 2; i++) {
+		struct meow_subscription *subscription = create(&model, &settings);
+		pthread_t thread = start_thread(subscription);
+		if (i == 0)
+			WAIT_FOR(model.states[MEOW_SUBSCRIPTION_RETRYING] > 0);
+		else
+			WAIT_FOR(position_of("locked") == head());
+		meow_subscription_stop(subscription);
+		join(thread);
+		meow_subscription_destroy(subscription);
+		if (i == 0)
+			sql_run(conn(), "ROLLBACK");
+	}
+	assert_seen("locked", "order");
+}
+
 // --- what handlers do ---
 
 // Each order is answered, once, by an event of an aggregate of its own.
@@ -586,6 +613,7 @@ int main(void)
 		EACH(a_signal_handler_may_stop_it_while_it_waits),
 		EACH(only_one_at_a_time_works_and_another_takes_over),
 		EACH(a_connection_that_is_ended_in_the_middle_loses_and_repeats_nothing),
+		EACH(whoever_has_its_checkpoint_locked_cannot_keep_it_from_stopping),
 		EACH(a_handler_may_append_in_its_transaction),
 		EACH(a_handler_that_ends_the_transaction_is_told_so),
 		EACH(a_handler_that_begins_a_transaction_of_its_own_is_told_so),

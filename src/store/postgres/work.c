@@ -1,6 +1,7 @@
 // The transactions of a subscription's handler: its work and its checkpoint commit together, on one connection. That no
 // two processes work on one subscription is an advisory lock of that connection, so it ends with it. (Behind a pooler
-// it cannot be had; there, and whatever happens, the row lock and the position that it guards keep the work single.)
+// it cannot be had: there one begins while nobody has the checkpoint locked. There, and whatever happens, that lock and
+// the position that it guards keep the work single.)
 #include "store/postgres/pg.h"
 #include "store/postgres/pg_event.h"
 #include "store_postgres_sql.h"
@@ -9,6 +10,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#define LOCKED "55P03" // SQLSTATE of a row that somebody else has locked
+
 static bool run(struct pg_store *store, const char *sql, int count, const char *const *values, struct meow_error *err)
 {
 	PGresult *result = pg_query(store, sql, count, values, err);
@@ -16,15 +19,24 @@ static bool run(struct pg_store *store, const char *sql, int count, const char *
 	return result != NULL;
 }
 
+static bool claim_pooled(struct pg_store *store, const char *subscription, bool *ret_claimed, struct meow_error *err)
+{
+	if (run(store, sql_work_begin, 1, &subscription, err))
+		*ret_claimed = true;
+	else if (strcmp(err->code, LOCKED) == 0)
+		*ret_claimed = false;
+	else
+		return false;
+	return true;
+}
+
 bool pg_work_claim(struct meow_store *base, const char *subscription, bool *ret_claimed, struct meow_error *err)
 {
 	struct pg_store *store = pg_store_of(base);
 	if (!pg_reconnect(store, err))
 		return false;
-	if (store->info.pooled) {
-		*ret_claimed = true;
-		return true;
-	}
+	if (store->info.pooled)
+		return claim_pooled(store, subscription, ret_claimed, err);
 	PGresult *result = pg_query(store, sql_work_claim, 1, &subscription, err);
 	if (!result)
 		return false;
