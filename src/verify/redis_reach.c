@@ -123,13 +123,12 @@ bool redis_reach_refused(const char *place, const char *doing, const redisReply 
 
 static bool lost(const redisContext *context, const char *place, struct meow_error *err)
 {
-	return error_set(err, MEOW_UNAVAILABLE, "Redis at %s: %s", place,
-		context->errstr[0] != '\0' ? context->errstr : "no answer");
+	return error_set(
+		err, MEOW_UNAVAILABLE, "Redis at %s: %s", place, context->errstr[0] != '\0' ? context->errstr : "no answer");
 }
 
 // The reply, NULL with err for an error.
-static redisReply *ask(
-	redisContext *context, const char *place, int count, const char **words, struct meow_error *err)
+static redisReply *ask(redisContext *context, const char *place, int count, const char **words, struct meow_error *err)
 {
 	redisReply *reply = redisCommandArgv(context, count, words, NULL);
 	if (reply == NULL) {
@@ -261,8 +260,8 @@ static char *ask_sentinel(const struct config_section *settings, const char *hos
 }
 
 // The first Sentinel that knows decides.
-static char *find_master(const struct config_section *settings, const struct address *address, int *ret_port,
-	struct meow_error *err)
+static char *find_master(
+	const struct config_section *settings, const struct address *address, int *ret_port, struct meow_error *err)
 {
 	char *master = strndup(address->path, strcspn(address->path, "/")), *found = NULL;
 	if (master == NULL) {
@@ -311,8 +310,8 @@ static redisContext *reach(
 		return NULL;
 	}
 	redisContext *context = connect_to(host, port, place, err);
-	if (context != NULL && ((address->tls && !speak_tls(context, settings, host, place, err)) ||
-							   !greet(context, address, place, err))) {
+	if (context != NULL &&
+		((address->tls && !speak_tls(context, settings, host, place, err)) || !greet(context, address, place, err))) {
 		redisFree(context);
 		context = NULL;
 	}

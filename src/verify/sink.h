@@ -73,7 +73,7 @@ struct sink {
 	enum verify_format format;
 	bool exclusive;        // nobody else may write there
 	bool may_repeat;       // at least once: what was in flight at a crash comes again
-	bool start_now;        // the route began somewhere in the middle
+	bool start_now;        // it did not begin with the first event
 	int64_t from, to;      // positions that are wanted; records outside need not be read
 	struct buffer scratch; // for `differs`
 	void *own;

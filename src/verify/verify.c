@@ -105,9 +105,11 @@ static bool fill(struct merge *merge, struct sink *sink, struct meow_error *err)
 	sink->format = strcmp(format, "msgpack") == 0    ? FORMAT_MSGPACK
 				   : strcmp(format, "envelope") == 0 ? FORMAT_ENVELOPE
 													 : FORMAT_DATA;
-	sink->start_now = strcmp(config_text(route->settings, "start"), "now") == 0;
 	sink->may_repeat = delivery != NULL && strcmp(delivery, "at-least-once") == 0;
 	sink->exclusive = strcmp(sink->impl->name, "kafka") != 0;
+	// A rewind may have given streams that start anew, from where it went to.
+	sink->start_now =
+		strcmp(config_text(route->settings, "start"), "now") == 0 || (sink->exclusive && merge->names.generation > 0);
 	merge->result->delivery = sink->may_repeat ? "at-least-once" : "exactly-once";
 	merge->result->from = request->from < 1 ? 1 : request->from;
 	merge->result->to = request->to < merge->result->checkpoint ? request->to : merge->result->checkpoint;

@@ -4,10 +4,10 @@ usage: test_verify.py MEOWMX TOOLS [--no-kafka] [unittest arguments]
 """
 import json
 import os
+import pty
 import signal
 import subprocess
 import sys
-import time
 import unittest
 
 from world import Redis, Relay, Server, World, free_port, scratch, wait_until
@@ -145,6 +145,12 @@ class Whole(Case):
             self.assertEqual(self.found(result), {}, result)
             self.assertEqual((result["events"], result["records"], result["to"], result["expired"]), (10, 10, 10, 0))
 
+    def test_names_of_all_attributes(self):
+        self.append()
+        self.deliver(r=self.to_redis(stream="x{{1}}:{aggregate_type}:{aggregate_id}:{type}:{partition}:{generation}"))
+        self.assertEqual(self.client.ask("EXISTS", "x{1}:order:o-1:placed:0:0"), "1")
+        self.assertEqual(self.verify()["r"]["records"], 10)
+
     def test_an_empty_store_and_a_route_that_never_ran(self):
         self.routes = {"f": self.to_file(), "r": self.to_redis(stream="one")}
         if kafka:
@@ -203,7 +209,8 @@ class Whole(Case):
             self.assertEqual((result["events"], result["records"], self.found(result)), (2, 2, {}))
 
     def test_beside_a_working_relay(self):
-        self.routes = {"r": self.to_redis(), "f": self.to_file()}
+        self.routes = {"r": self.to_redis(), "f": self.to_file(), "trimmed": self.to_redis(stream="t").replace(
+            "stream:", "maxlen: 40, trim: exact, stream:")}
         if kafka:
             self.routes["k"] = self.to_kafka()
         self.start()
@@ -538,17 +545,23 @@ class FileDamage(Case):
         self.configure()
         self.verify(status=69)
 
-    def test_a_signal_ends_it(self):
+    def test_a_terminal_sees_how_far_it_is_and_a_signal_ends_it(self):
         self.append([("order", "s-%d" % i, "placed", "{}", None) for i in range(3)])
         self.psql("INSERT INTO es_aggregates SELECT 'b' || i, 99, 'order' FROM generate_series(0, 3000) i; "
                   "INSERT INTO es_events (transaction_id, aggregate_id, version, event_type, json_data, aggregate_type)"
                   " SELECT pg_current_xact_id(), 'b' || (n / 100), n % 100, 'e', '{}', 'order'"
                   " FROM generate_series(0, 300000) n")
         self.deliver()
-        process = subprocess.Popen([MEOWMX, "verify", "-c", self.config], stdout=subprocess.DEVNULL)
-        time.sleep(0.15)
+        ours, theirs = pty.openpty()
+        process = subprocess.Popen([MEOWMX, "verify", "-c", self.config], stdout=subprocess.DEVNULL, stderr=theirs)
+        os.close(theirs)
+        said = b""
+        while b" left" not in said:
+            said += os.read(ours, 1000)
+        self.assertRegex(said, rb"[0-9]+ events, [0-9]+/s, [0-9]+ %, [0-9]+ m?s left")
         process.send_signal(signal.SIGINT)
-        self.assertIn(process.wait(timeout=20), (130, -signal.SIGINT))
+        self.assertEqual(process.wait(timeout=20), 130)
+        os.close(ours)
 
 
 @unittest.skipIf(NO_KAFKA, "no Kafka connector")
