@@ -10,7 +10,7 @@ static bool was_seen(const struct merge *merge, const struct sequence *sequence,
 {
 	const struct positions *missing = merge->first_turn ? &merge->missing : &merge->turn_missing;
 	int64_t start = merge->first_turn ? merge->result->from : merge->turn_start;
-	if (position < start || (merge->first_turn && sequence->cut && position < sequence->first))
+	if (position < start || (merge->first_turn && merge_front_is_gone(merge, sequence, position)))
 		return false;
 	if (merge->walk.found && position >= merge->walk.event.position)
 		return position == merge->walk.event.position && merge->matched;
@@ -55,7 +55,7 @@ static bool judge_known(
 {
 	int64_t position = event->position;
 	bool late = positions_has(merge->first_turn ? &merge->missing : &merge->turn_missing, position);
-	bool expired = merge->first_turn && sequence->cut && position < sequence->first;
+	bool expired = merge->first_turn && merge_front_is_gone(merge, sequence, position);
 	if (!merge->first_turn && late)
 		positions_remove(&merge->turn_missing, position);
 	if (positions_has(&merge->missing, position))

@@ -118,6 +118,13 @@ bool merge_place_of(struct merge *merge, const struct meow_event *event, struct 
 
 // --- the walk
 
+bool merge_front_is_gone(const struct merge *merge, const struct sequence *sequence, int64_t position)
+{
+	if (merge->sink->impl->any_order) // then lines of the front may still come
+		return false;
+	return sequence == NULL ? merge->sink->start_now : sequence->cut && position < sequence->first;
+}
+
 static bool stand(struct merge *merge, struct meow_error *err)
 {
 	merge->matched = false;
@@ -136,9 +143,7 @@ static bool walk_on(struct merge *merge, struct meow_error *err)
 		if (!positions_add(&merge->turn_missing, position, err))
 			return false;
 	} else if (!merge->matched) {
-		bool expired = sequence == NULL ? merge->sink->start_now : sequence->cut && position < sequence->first;
-		// Nothing keeps the lines of a file in order, so those of its front may still come.
-		expired = expired && !merge->sink->impl->any_order;
+		bool expired = merge_front_is_gone(merge, sequence, position);
 		merge->result->expired += expired;
 		if (!expired && !positions_add(&merge->missing, position, err))
 			return false;

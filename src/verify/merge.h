@@ -45,6 +45,10 @@ void merge_finish(struct merge *merge);
 MEOW_MUST_USE bool merge_place_of(struct merge *merge, const struct meow_event *event, struct place **ret_place,
 	struct sequence **ret_sequence, struct meow_error *err);
 
+// Whether the position lies in the front of the sequence that was taken away, so that its record cannot come any more.
+// sequence NULL: a place that is not there.
+bool merge_front_is_gone(const struct merge *merge, const struct sequence *sequence, int64_t position);
+
 // findings.c: notes one of them; event, sequence and record may be NULL where they are unknown, `what` for all but
 // VERIFY_CHANGED.
 void merge_note(struct merge *merge, enum verify_fault fault, const struct meow_event *event, const struct place *place,

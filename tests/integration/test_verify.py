@@ -5,6 +5,7 @@ usage: test_verify.py MEOWMX TOOLS [--no-kafka] [unittest arguments]
 import json
 import os
 import pty
+import random
 import signal
 import subprocess
 import sys
@@ -527,6 +528,43 @@ class FileDamage(Case):
     def test_a_changed_store(self):
         self.psql("UPDATE es_events SET json_data = '{}' WHERE id = 1")
         self.check(65, changed=[1])
+
+    def test_damage_at_random_is_counted_as_a_second_count_does(self):
+        chance = random.Random(int(os.environ.get("SEED", 5)))
+        self.append([("order", "o-%d" % chance.randrange(5), "placed", '{"i": %d}' % i, None) for i in range(40)])
+        self.deliver()
+        with open(self.file, "rb") as file:
+            whole = file.read().splitlines(True)
+        aggregate = [json.loads(line)["aggregate_id"] for line in whole]
+        for turn in range(60):
+            order = list(range(len(whole)))
+            for _ in range(chance.randrange(12)):
+                at, to, size = chance.randrange(len(order)), chance.randrange(len(order)), chance.randrange(1, 5)
+                run = order[at:at + size]
+                if chance.randrange(3):  # moved or removed, else repeated
+                    del order[at:at + size]
+                if chance.randrange(3):
+                    order[to:to] = run
+            self.edit(lambda _, order=order: [whole[index] for index in order] or [b"\n"])
+            seen, faults, expired = [], {fault: 0 for fault in FAULTS}, 0
+            for index in order:
+                if index in seen:
+                    faults["twice"] += 1
+                elif any(other > index and aggregate[other] == aggregate[index] for other in seen):
+                    faults["out_of_order"] += 1
+                elif any(other > index for other in seen):
+                    faults["late"] += 1
+                seen.append(index)
+            for index in set(range(len(whole))) - set(seen):
+                if order and index > order[0]:
+                    faults["lost"] += 1
+                else:
+                    expired += 1
+            broken = any(faults.values())
+            faults["foreign"] = 0 if order else 1
+            (result,) = self.verify(status=65 if broken or not order else 0).values()
+            self.assertEqual(({fault: result[fault]["count"] for fault in FAULTS}, result["expired"]),
+                             (faults, expired), "turn %d: %s" % (turn, order))
 
     def test_no_file_and_standard_output(self):
         os.unlink(self.file)
