@@ -53,8 +53,9 @@ struct contract_sink {
 	// Somebody else writes to the place, at or above `position`, while the connector is connected. May be NULL.
 	void (*intrude)(void *arg, int64_t position);
 
-	bool keeps_memory; // the sink remembers what was delivered: it is asked on each start, and nothing comes twice
-	bool total_order;  // one sequence for all events, not one for each aggregate
+	const char *store_id; // that the relay has; NULL: one for all cases. May point to what `fresh` writes
+	bool keeps_memory;    // the sink remembers what was delivered: it is asked on each start, and nothing comes twice
+	bool total_order;     // one sequence for all events, not one for each aggregate
 };
 
 // Runs all cases that apply to the sink; returns the number that failed.
@@ -81,14 +82,17 @@ struct contract_relay {
 	const char *format; // "data"
 	const char *store_id;
 	int64_t epoch, generation;
+	int partition;
 	size_t batch_events, window_batches; // of contract_publish: 25 and 4
 
 	// What the host was told since contract_open.
 	bool opened, failed, refused;
 	int memory_kind;
-	int64_t memory_delivered;
+	int64_t memory_delivered, memory_generation;
+	char memory_fingerprint[200];
 	int64_t refused_at;
 	struct meow_error error; // of failed and refused
+	int confirmed;           // how often the connector asked for the lease
 	int notices;
 	char notice[512]; // the last
 	size_t delivered_batches;

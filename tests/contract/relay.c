@@ -19,7 +19,11 @@ static void opened(void *arg, const struct connector_memory *memory)
 	assert_false(relay->opened || relay->failed || relay->refused);
 	relay->opened = true;
 	relay->memory_kind = (int)memory->kind;
-	relay->memory_delivered = memory->kind == MEMORY_HELD ? memory->delivered : 0;
+	bool held = memory->kind == MEMORY_HELD;
+	relay->memory_delivered = held ? memory->delivered : 0;
+	relay->memory_generation = held ? memory->generation : 0;
+	snprintf(relay->memory_fingerprint, sizeof(relay->memory_fingerprint), "%s",
+		held && memory->fingerprint != NULL ? memory->fingerprint : "");
 }
 
 static void advance_mark(struct contract_relay *relay)
@@ -80,7 +84,15 @@ static void notice(void *arg, const char *text)
 	snprintf(relay->notice, sizeof(relay->notice), "%s", text);
 }
 
-static const struct connector_host host = {opened, delivered, failed, refused, notice};
+static void confirm(void *arg, void (*done)(void *done_arg), void *done_arg)
+{
+	struct contract_relay *relay = arg;
+	told(relay);
+	relay->confirmed++;
+	done(done_arg);
+}
+
+static const struct connector_host host = {opened, delivered, failed, refused, notice, confirm};
 
 static void wake(void *arg)
 {
@@ -96,7 +108,7 @@ void contract_relay_init(
 		.section = contract_section(settings),
 		.loop = loop_create(NULL),
 		.format = "data",
-		.store_id = "0b5b5d4e-6a7f-4f0e-9d3e-2f6f6f3c1a55",
+		.store_id = sink->store_id != NULL ? sink->store_id : "0b5b5d4e-6a7f-4f0e-9d3e-2f6f6f3c1a55",
 		.batch_events = 25,
 		.window_batches = 4,
 		.next = 1,
@@ -117,6 +129,7 @@ bool contract_open(struct contract_relay *relay)
 {
 	assert_null(relay->connector);
 	relay->opened = relay->failed = relay->refused = false;
+	relay->confirmed = 0;
 	relay->delivered_batches = 0;
 	relay->error = (struct meow_error){0};
 	const struct connector_impl *impl = relay->sink->impl;
@@ -126,6 +139,7 @@ bool contract_open(struct contract_relay *relay)
 		.encoder = encoder_find(relay->format),
 		.store_id = relay->store_id,
 		.route = "contract",
+		.partition = relay->partition,
 		.epoch = relay->epoch,
 		.generation = relay->generation,
 		.host = &host,
