@@ -35,6 +35,9 @@ struct proxy {
 	bool armed, happened;
 	enum proxy_fault fault;
 	char mark[64];
+	proxy_match *is_it;
+	char *kept;
+	size_t kept_size;
 };
 
 struct direction {
@@ -61,11 +64,25 @@ static void happen(struct proxy *proxy)
 	pthread_cond_broadcast(&proxy->changed);
 }
 
+static void keep(struct proxy *proxy, const char *bytes, size_t size)
+{
+	free(proxy->kept);
+	proxy->kept = malloc(size);
+	if (!proxy->kept)
+		give_up("out of memory");
+	memcpy(proxy->kept, bytes, size);
+	proxy->kept_size = size;
+	happen(proxy);
+}
+
 // Whether these bytes are to be passed on. With the lock held.
 static bool judge_request(struct connection *connection, const char *bytes, size_t size)
 {
 	struct proxy *proxy = connection->proxy;
-	if (!proxy->armed || (*proxy->mark && !memmem(bytes, size, proxy->mark, strlen(proxy->mark))))
+	if (connection->faulty && connection->fault == PROXY_KEEP)
+		return false;
+	if (!proxy->armed || (proxy->is_it && !proxy->is_it(bytes, size)) ||
+		(*proxy->mark && !memmem(bytes, size, proxy->mark, strlen(proxy->mark))))
 		return true;
 	proxy->armed = false;
 	if (proxy->fault == PROXY_CUT_BEFORE) {
@@ -75,7 +92,9 @@ static bool judge_request(struct connection *connection, const char *bytes, size
 	}
 	connection->faulty = true;
 	connection->fault = proxy->fault;
-	return true;
+	if (proxy->fault == PROXY_KEEP)
+		keep(proxy, bytes, size);
+	return proxy->fault != PROXY_KEEP;
 }
 
 static bool judge_reply(struct connection *connection)
@@ -163,16 +182,29 @@ static struct sockaddr_in address_of(uint16_t port)
 	return (struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons(port), .sin_addr = {htonl(INADDR_LOOPBACK)}};
 }
 
+// A connection to the server, -1 if it does not listen.
+static int reach(struct proxy *proxy)
+{
+	pthread_mutex_lock(&proxy->lock);
+	struct sockaddr_in address = address_of(proxy->target);
+	pthread_mutex_unlock(&proxy->lock);
+	int server = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (server < 0)
+		give_up("no socket");
+	if (connect(server, (struct sockaddr *)&address, sizeof(address)) == 0)
+		return server;
+	close(server);
+	return -1;
+}
+
 // Takes the client's socket. A target that does not listen closes it, as it would have done itself.
 static void serve(struct proxy *proxy, int client)
 {
-	struct sockaddr_in address = address_of(proxy->target);
-	int server = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), on = 1;
+	int server = reach(proxy), on = 1;
 	struct connection *connection = calloc(1, sizeof(*connection));
-	if (server < 0 || !connection)
-		give_up("no socket");
-	if (connect(server, (struct sockaddr *)&address, sizeof(address)) != 0) {
-		close(server);
+	if (!connection)
+		give_up("out of memory");
+	if (server < 0) {
 		close(client);
 		free(connection);
 		return;
@@ -227,6 +259,13 @@ struct proxy *proxy_start(uint16_t port)
 	return proxy;
 }
 
+void proxy_target(struct proxy *proxy, uint16_t port)
+{
+	pthread_mutex_lock(&proxy->lock);
+	proxy->target = port;
+	pthread_mutex_unlock(&proxy->lock);
+}
+
 uint16_t proxy_port(const struct proxy *proxy)
 {
 	return proxy->port;
@@ -251,6 +290,7 @@ void proxy_stop(struct proxy *proxy)
 	pthread_mutex_unlock(&proxy->lock);
 	pthread_cond_destroy(&proxy->changed);
 	pthread_mutex_destroy(&proxy->lock);
+	free(proxy->kept);
 	free(proxy);
 }
 
@@ -277,15 +317,49 @@ void proxy_cut(struct proxy *proxy)
 	pthread_mutex_unlock(&proxy->lock);
 }
 
-void proxy_arm(struct proxy *proxy, enum proxy_fault fault, const char *mark)
+static void arm(struct proxy *proxy, enum proxy_fault fault, const char *mark, proxy_match *is_it)
 {
 	pthread_mutex_lock(&proxy->lock);
 	proxy->armed = true;
 	proxy->happened = false;
 	proxy->fault = fault;
+	proxy->is_it = is_it;
 	if (snprintf(proxy->mark, sizeof(proxy->mark), "%s", mark ? mark : "") >= (int)sizeof(proxy->mark))
 		give_up("the mark is too long");
 	pthread_mutex_unlock(&proxy->lock);
+}
+
+void proxy_arm(struct proxy *proxy, enum proxy_fault fault, const char *mark)
+{
+	arm(proxy, fault, mark, NULL);
+}
+
+void proxy_arm_match(struct proxy *proxy, enum proxy_fault fault, proxy_match *is_it)
+{
+	arm(proxy, fault, NULL, is_it);
+}
+
+void proxy_deliver(struct proxy *proxy)
+{
+	pthread_mutex_lock(&proxy->lock);
+	char *bytes = proxy->kept;
+	size_t size = proxy->kept_size;
+	proxy->kept = NULL;
+	pthread_mutex_unlock(&proxy->lock);
+	char answer[1024];
+	int server = bytes ? reach(proxy) : -1;
+	if (server < 0 || !send_all(server, bytes, size) || recv(server, answer, sizeof(answer), 0) <= 0)
+		give_up(bytes ? "the server did not answer what was kept" : "nothing was kept");
+	close(server);
+	free(bytes);
+}
+
+bool proxy_happened(struct proxy *proxy)
+{
+	pthread_mutex_lock(&proxy->lock);
+	bool happened = proxy->happened;
+	pthread_mutex_unlock(&proxy->lock);
+	return happened;
 }
 
 void proxy_wait(struct proxy *proxy)

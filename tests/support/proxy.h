@@ -9,8 +9,9 @@
 
 struct proxy;
 
-// Listens on a port of its own and passes on to `port` of 127.0.0.1.
+// Listens on a port of its own and passes on to `port` of 127.0.0.1; 0: to nobody yet.
 struct proxy *proxy_start(uint16_t port);
+void proxy_target(struct proxy *proxy, uint16_t port); // for a server that must know the proxy's port first
 uint16_t proxy_port(const struct proxy *proxy);
 void proxy_stop(struct proxy *proxy); // cuts every connection; takes NULL
 
@@ -27,14 +28,24 @@ enum proxy_fault {
 	PROXY_CUT_BEFORE, // the request is not delivered, and the connection is closed
 	PROXY_CUT_AFTER,  // the request is delivered; once its reply begins, that is dropped and the connection closed
 	PROXY_SWALLOW,    // the request is delivered, and nothing ever comes back on that connection, which stays open
+	PROXY_KEEP, // the request is kept for proxy_deliver, and nothing more passes on that connection, which stays open
 };
 
 // The next request that contains `mark` (NULL: the next at all) has this fault, once. A request is what arrives in one
 // piece: mark what is near its beginning.
 void proxy_arm(struct proxy *proxy, enum proxy_fault fault, const char *mark);
 
+// The same for requests that no text marks: the next for which `is_it` says so.
+typedef bool proxy_match(const char *bytes, size_t size);
+void proxy_arm_match(struct proxy *proxy, enum proxy_fault fault, proxy_match *is_it);
+
+// Delivers the request that was kept, on a connection of its own, whether or not its sender is still there, and waits
+// for the server's answer.
+void proxy_deliver(struct proxy *proxy);
+
 // Waits until the fault has come to pass (a reply that is swallowed counts once it came); ends the program after half a
 // minute.
 void proxy_wait(struct proxy *proxy);
+bool proxy_happened(struct proxy *proxy); // whether it has; for who has a loop to run meanwhile
 
 #endif

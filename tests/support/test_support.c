@@ -118,6 +118,12 @@ static void assert_hears(int connection, const char *expected)
 	assert_string_equal(hear(connection, -1), expected);
 }
 
+static bool is_long(const char *bytes, size_t size)
+{
+	(void)bytes;
+	return size > strlen("PING\r\n");
+}
+
 // What each fault leaves, on the connection and in the server.
 static void a_proxy_breaks_a_connection_at_a_chosen_moment(void **state)
 {
@@ -156,6 +162,21 @@ static void a_proxy_breaks_a_connection_at_a_chosen_moment(void **state)
 	say(direct, "GET k\r\n");
 	assert_hears(direct, "$1\r\n4\r\n");
 	close(through);
+
+	through = open_connection(proxy_port(proxy));
+	proxy_arm_match(proxy, PROXY_KEEP, is_long);
+	say(through, "PING\r\n");
+	assert_hears(through, "+PONG\r\n");
+	say(through, "SET k 5\r\n");
+	proxy_wait(proxy);
+	say(through, "PING\r\n");
+	assert_null(hear(through, 50));
+	say(direct, "GET k\r\n");
+	assert_hears(direct, "$1\r\n4\r\n");
+	close(through);
+	proxy_deliver(proxy); // although its sender has gone
+	say(direct, "GET k\r\n");
+	assert_hears(direct, "$1\r\n5\r\n");
 
 	through = open_connection(proxy_port(proxy));
 	proxy_stall(proxy, true);
