@@ -1,12 +1,13 @@
-// kafka.c: the life of a Kafka connector that delivers at least once, in order. An idempotent producer with the gapless
-// guarantee sends; librdkafka rides out short interruptions by itself without repeating anything. Whatever it cannot mend
-// is told to the relay, which makes a new connector and goes on behind the last batch that was acknowledged in full.
-// Kafka keeps no position of ours: that is the store's checkpoint, and each message carries its own in a header.
+// kafka.c: the life of a Kafka connector. At least once, in order: an idempotent producer with the gapless guarantee
+// sends; librdkafka rides out short interruptions by itself without repeating anything. Whatever it cannot mend is told
+// to the relay, which makes a new connector and goes on behind the last batch that was acknowledged in full. Kafka keeps
+// no position of ours then: that is the store's checkpoint, and each message carries its own in a header. Exactly once is
+// the same with transactions, which hold the position, too: kafka_exactly.c.
 //
 // All events of librdkafka (delivery reports, errors, log lines, results of topic creation) come through one descriptor.
 // A turn handles a bounded number of them, then tells the host what came of it, then produces what may go.
 //
-// Refused here: an event that is too large, or whose topic cannot have its name. Not there: exactly-once delivery.
+// Refused here: an event that is too large, or whose topic cannot have its name.
 #include "connectors/kafka/kafka_part.h"
 
 #include "base/log.h"
@@ -22,6 +23,7 @@
 #define LOST_LOOK_US 250000
 #define GRACE_US 300000 // between a fatal error and the delivery report that explains it
 #define EVENTS_PER_TURN 64
+#define REFRESH_MS 300000
 #define SMALL_BATCH_BYTES 16384
 
 static struct kafka *of_connector(struct connector *connector)
@@ -58,7 +60,8 @@ static void no_broker(struct kafka *kafka)
 static void tell_opened(struct kafka *kafka)
 {
 	kafka->opened = true;
-	const struct connector_memory memory = {.kind = MEMORY_NONE};
+	const struct connector_memory memory =
+		kafka->exactly.on ? kafka_exactly_memory(kafka) : (struct connector_memory){.kind = MEMORY_NONE};
 	kafka->context.host->opened(kafka->context.host_arg, &memory);
 }
 
@@ -96,6 +99,25 @@ static bool tell_delivered(struct kafka *kafka)
 	return true;
 }
 
+// Exactly once: older producers are fenced; is this route still ours?
+static bool ask_for_lease(struct kafka *kafka)
+{
+	const struct connector_host *host = kafka->context.host;
+	if (!kafka->exactly.on || kafka->exactly.state != EXACTLY_CONFIRMING || kafka->exactly.asked)
+		return true;
+	kafka->exactly.asked = true;
+	if (host->confirm == NULL) {
+		kafka_exactly_confirmed(kafka);
+		return true;
+	}
+	bool gone = false;
+	kafka->gone = &gone;
+	host->confirm(kafka->context.host_arg, kafka_exactly_confirmed, kafka);
+	if (!gone)
+		kafka->gone = NULL;
+	return !gone;
+}
+
 static void tell_trouble(struct kafka *kafka)
 {
 	kafka->over = true;
@@ -110,32 +132,62 @@ static void tell_trouble(struct kafka *kafka)
 
 static void turn(void *arg);
 
-static size_t conf_bytes(const rd_kafka_conf_t *conf, const char *name)
+static int64_t number_of(const rd_kafka_conf_t *conf, const char *name)
 {
-	char number[24];
-	size_t size = sizeof(number);
-	int64_t bytes = 0;
-	if (rd_kafka_conf_get(conf, name, number, &size) != RD_KAFKA_CONF_OK || !text_to_int64(bytes_of(number), &bytes))
+	char text[24];
+	size_t size = sizeof(text);
+	int64_t number = 0;
+	if (rd_kafka_conf_get(conf, name, text, &size) != RD_KAFKA_CONF_OK || !text_to_int64(bytes_of(text), &number))
 		return 0;
-	return (size_t)bytes;
+	return number;
 }
 
 static bool start_client(struct kafka *kafka, struct meow_error *err)
 {
-	rd_kafka_conf_t *conf = kafka_conf_create(kafka->context.settings, &kafka->care, err);
+	const struct exactly *exactly = &kafka->exactly;
+	rd_kafka_conf_t *conf =
+		kafka_conf_create(kafka->context.settings, &kafka->care, exactly->on ? exactly->id : NULL, err);
 	if (conf == NULL)
 		return false;
-	kafka->most_bytes = conf_bytes(conf, "message.max.bytes");
-	kafka->request_bytes = conf_bytes(conf, "batch.size");
+	kafka->most_bytes = (size_t)number_of(conf, "message.max.bytes");
+	kafka->request_bytes = (size_t)number_of(conf, "batch.size");
+	kafka->refresh_ms = (int)number_of(conf, "topic.metadata.refresh.interval.ms");
+	if (kafka->refresh_ms <= 0)
+		kafka->refresh_ms = REFRESH_MS; // librdkafka's own look is switched off, not ours
+	if (exactly->on && !kafka_exactly_prepare(kafka, conf, err)) {
+		rd_kafka_conf_destroy(conf);
+		return false;
+	}
 	kafka->client = kafka_client_create(conf, kafka->context.loop, turn, kafka, err);
-	return kafka->client != NULL;
+	return kafka->client != NULL && (!exactly->on || kafka_exactly_run(kafka, err));
 }
 
 static void drop_client(struct kafka *kafka)
 {
 	kafka_topics_drop_handles(kafka);
-	kafka_client_destroy(kafka->client);
+	if (kafka->exactly.on)
+		kafka_exactly_drop(kafka);
+	else
+		kafka_client_destroy(kafka->client);
 	kafka->client = NULL;
+}
+
+// A new producer takes over. What is not acknowledged, or not committed, goes out again.
+static void replace_client(struct kafka *kafka)
+{
+	kafka->fatal = kafka->lost_messages = kafka->asking = false;
+	loop_timer_stop(kafka->grace);
+	drop_client(kafka);
+	kafka_flight_rewind(kafka);
+	struct meow_error err;
+	if (!start_client(kafka, &err)) {
+		kafka_trouble(kafka, err.kind, "%s", err.text);
+		return;
+	}
+	if (kafka->exactly.on)
+		kafka_exactly_start(kafka);
+	kafka_topics_ask_again(kafka);
+	loop_timer_start(kafka->turn, 0); // its first events came before the descriptor was there to be woken
 }
 
 // Several messages were refused together: sends what is not acknowledged again, in smaller requests.
@@ -148,20 +200,11 @@ static void inspect(struct kafka *kafka)
 		kafka->care.one_by_one = true;
 	}
 	kafka->inspected = kafka->last_flight->batch->position;
-	kafka->inspect = kafka->refused_for_size = kafka->fatal = kafka->lost_messages = kafka->asking = false;
+	kafka->inspect = kafka->refused_for_size = false;
 	kafka->refused = 0;
 	kafka->refused_events = kafka->largest_refused = 0;
 	kafka->trouble = (struct meow_error){0};
-	loop_timer_stop(kafka->grace);
-	drop_client(kafka);
-	kafka_flight_rewind(kafka);
-	struct meow_error err;
-	if (start_client(kafka, &err)) {
-		kafka_topics_ask_again(kafka);
-		loop_timer_start(kafka->turn, 0); // its first events came before the descriptor was there to be woken
-	} else {
-		kafka_trouble(kafka, err.kind, "%s", err.text);
-	}
+	replace_client(kafka);
 }
 
 // --- what librdkafka says
@@ -209,7 +252,8 @@ static void explain_fatal(void *arg)
 	char text[MEOW_ERROR_TEXT_SIZE];
 	rd_kafka_resp_err_t code = rd_kafka_fatal_error(kafka_client_handle(kafka->client), text, sizeof(text));
 	if (code == RD_KAFKA_RESP_ERR_NO_ERROR)
-		snprintf(text, sizeof(text), "messages were given up without a reason");
+		snprintf(text, sizeof(text), "%.400s",
+			kafka->reason[0] == '\0' ? "messages were given up without a reason" : kafka->reason);
 	enum meow_error_kind kind = kafka_error_kind(code);
 	// Without a report nobody knows which event it is about; sending again will tell.
 	kafka_trouble(kafka, kind == MEOW_INVALID ? MEOW_UNAVAILABLE : kind, "the Kafka producer stopped: %s%s", text,
@@ -256,6 +300,9 @@ static void log_event(struct kafka *kafka, rd_kafka_event_t *event)
 		return;
 	if (level >= 7) {
 		LOG(LOG_DEBUG, text, LOG_TEXT("route", kafka->context.route), LOG_TEXT("librdkafka", facility));
+	} else if (strcmp(facility, "TXNERR") == 0) { // why a transaction failed, which no event says
+		const char *line = strstr(text, "]: ");
+		keep_reason(kafka, line == NULL ? text : line + 3);
 	} else if (strcmp(facility, "CONFWARN") == 0 && is_about_client(kafka, text)) {
 		const char *line = strstr(text, "]: ");
 		kafka_notice(kafka, line == NULL ? text : line + 3);
@@ -336,17 +383,22 @@ static void turn(void *arg)
 		return;
 	bool more = handle_events(kafka);
 	handle_answers(kafka);
+	kafka_exactly_answers(kafka);
 	weigh_reports(kafka);
-	if (!tell_notices(kafka) || !tell_delivered(kafka))
+	if (!tell_notices(kafka) || !tell_delivered(kafka) || !ask_for_lease(kafka))
 		return;
 	advise_small_requests(kafka);
 	if (kafka->inspect)
 		inspect(kafka);
+	else if (kafka->exactly.on && kafka_exactly_replace(kafka))
+		replace_client(kafka);
 	kafka_produce(kafka);
+	if (more)
+		loop_timer_start(kafka->turn, 0);
 	if (kafka->trouble.kind != MEOW_ERROR_NONE)
 		tell_trouble(kafka);
-	else if (more)
-		loop_timer_start(kafka->turn, 0);
+	else if (kafka->exactly.on && kafka->exactly.state == EXACTLY_OPENED && !kafka->opened)
+		tell_opened(kafka);
 }
 
 static void lose_patience(void *arg)
@@ -360,7 +412,8 @@ static void lose_patience(void *arg)
 		char *cluster = rd_kafka_clusterid(kafka_client_handle(kafka->client), 0);
 		if (cluster != NULL) {
 			rd_kafka_mem_free(kafka_client_handle(kafka->client), cluster);
-			tell_opened(kafka);
+			if (!kafka->exactly.on) // there the helper says more
+				tell_opened(kafka);
 		} else if (now - kafka->open_us > OPEN_LIMIT_US) {
 			no_broker(kafka);
 		} else {
@@ -389,6 +442,7 @@ static void kafka_destroy(struct connector *connector)
 	loop_timer_destroy(kafka->grace);
 	kafka_flight_finish(kafka);
 	kafka_topics_finish(kafka);
+	kafka_exactly_finish(kafka);
 	buffer_finish(&kafka->scratch);
 	buffer_finish(&kafka->notices);
 	free(kafka);
@@ -409,7 +463,7 @@ static struct connector *kafka_create(const struct connector_context *context, s
 	kafka->grace = loop_timer_create(context->loop, explain_fatal, kafka);
 	if (kafka->turn == NULL || kafka->patience == NULL || kafka->again == NULL || kafka->grace == NULL)
 		error_no_memory(err);
-	else if (kafka_topics_init(kafka, err) && start_client(kafka, err))
+	else if (kafka_topics_init(kafka, err) && kafka_exactly_init(kafka, err) && start_client(kafka, err))
 		return &kafka->connector;
 	kafka_destroy(&kafka->connector);
 	return NULL;
@@ -417,19 +471,21 @@ static struct connector *kafka_create(const struct connector_context *context, s
 
 static void kafka_open(struct connector *connector, int64_t delivered)
 {
-	(void)delivered; // Kafka remembers nothing that could be compared
+	(void)delivered; // what Kafka remembers, if anything, is compared by the relay
 	struct kafka *kafka = of_connector(connector);
 	kafka->open_us = loop_now_us(kafka->context.loop);
 	loop_timer_start(kafka->patience, OPEN_LOOK_US);
 	loop_timer_start(kafka->turn, 0); // the first events came before the descriptor was there to be woken
+	if (kafka->exactly.on)
+		kafka_exactly_start(kafka);
 }
 
 static void kafka_begin(struct connector *connector, int64_t delivered, const char *fingerprint)
 {
-	// Messages carry their own positions, so nothing has to be prepared.
-	(void)connector;
-	(void)delivered;
-	(void)fingerprint;
+	struct kafka *kafka = of_connector(connector);
+	(void)fingerprint; // each transaction writes its own
+	if (kafka->exactly.on)
+		kafka_exactly_begin(kafka, delivered);
 }
 
 static size_t kafka_admit(struct connector *connector, const struct batch *batch, struct meow_error *err)
@@ -463,8 +519,9 @@ static void kafka_send(struct connector *connector, struct batch *batch)
 const struct connector_impl kafka_connector = {
 	.name = "kafka",
 	.settings = kafka_settings,
-	.when_behind = SINK_GO_ON,
-	.when_empty = SINK_GO_ON,
+	.when_behind = SINK_STOP, // exactly once; else it remembers nothing
+	.when_empty = SINK_STOP,
+	.stop_advice = "bring its checkpoint topic back (a route that was at-least-once before has none)",
 	.check = kafka_check,
 	.create = kafka_create,
 	.open = kafka_open,

@@ -57,6 +57,17 @@ static struct ask *pop(struct ask_list *list)
 
 static const uint64_t one = 1;
 
+static void note_topic(const struct rd_kafka_metadata *metadata, struct kafka_answer *answer)
+{
+	answer->state = RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART;
+	if (metadata->topic_cnt != 1)
+		return;
+	const struct rd_kafka_metadata_topic *topic = &metadata->topics[0];
+	answer->state = topic->err;
+	answer->partitions = (size_t)topic->partition_cnt;
+	answer->copies = topic->partition_cnt > 0 ? topic->partitions[0].replica_cnt : 0;
+}
+
 static void answer(struct kafka_client *client, struct ask *ask)
 {
 	const struct rd_kafka_metadata *metadata = NULL;
@@ -72,12 +83,16 @@ static void answer(struct kafka_client *client, struct ask *ask)
 	ask->answer.handle = topic;
 	if (ask->answer.failed != RD_KAFKA_RESP_ERR_NO_ERROR)
 		return;
-	if (topic != NULL) {
-		bool known = metadata->topic_cnt == 1;
-		ask->answer.state = known ? metadata->topics[0].err : RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART;
-		ask->answer.partitions = known ? (size_t)metadata->topics[0].partition_cnt : 0;
-	}
+	if (topic != NULL)
+		note_topic(metadata, &ask->answer);
 	rd_kafka_metadata_destroy(metadata);
+}
+
+void kafka_client_wake(struct kafka_client *client)
+{
+	// It can only fail when the counter is full, and then the loop is awake anyway.
+	if (write(client->wake_fd, &one, sizeof(one)) < 0)
+		return;
 }
 
 static void *run_asker(void *arg)
@@ -94,9 +109,7 @@ static void *run_asker(void *arg)
 		answer(client, ask);
 		pthread_mutex_lock(&client->lock);
 		push(&client->answered, ask);
-		// It can only fail when the counter is full, and then the loop is awake anyway.
-		if (write(client->wake_fd, &one, sizeof(one)) < 0)
-			continue;
+		kafka_client_wake(client);
 	}
 	pthread_mutex_unlock(&client->lock);
 	return NULL;
@@ -182,6 +195,12 @@ static void stop_asker(struct kafka_client *client)
 			rd_kafka_topic_destroy(ask->answer.handle);
 		free(ask);
 	}
+}
+
+void kafka_client_detach(struct kafka_client *client)
+{
+	loop_io_destroy(client->io);
+	client->io = NULL;
 }
 
 void kafka_client_destroy(struct kafka_client *client)

@@ -19,6 +19,12 @@ MEOW_MUST_USE struct kafka_client *kafka_client_create(
 // name server that does not answer. All topic handles and events must be gone. Takes NULL.
 void kafka_client_destroy(struct kafka_client *client);
 
+// Leaves the loop: wake is not called any more, and from now on any one thread may use and destroy the client.
+void kafka_client_detach(struct kafka_client *client);
+
+// Wakes the loop as librdkafka's own events do. Any thread.
+void kafka_client_wake(struct kafka_client *client);
+
 rd_kafka_t *kafka_client_handle(const struct kafka_client *client);
 rd_kafka_queue_t *kafka_client_queue(const struct kafka_client *client);
 
@@ -31,8 +37,9 @@ struct kafka_answer {
 	void *topic;                // as given to kafka_client_ask
 	rd_kafka_resp_err_t failed; // nobody answered
 	rd_kafka_resp_err_t state;  // of the topic
-	size_t partitions;          // of the topic, if it is there
 	rd_kafka_topic_t *handle;   // the caller's to destroy, if not NULL
+	size_t partitions;          // of the topic, if it is there
+	int copies;                 // of it
 };
 
 // Asks for the topic of this name (copied); with NULL, whether any broker answers. False without memory.

@@ -30,6 +30,14 @@ static const struct {
 	{RD_KAFKA_RESP_ERR__UNSUPPORTED_FEATURE, MEOW_CONFIG,
 		"; the broker is too old: 0.11 at least, with idempotent producers"},
 	{RD_KAFKA_RESP_ERR__INVALID_ARG, MEOW_CONFIG, ""},
+	// About transactions.
+	{RD_KAFKA_RESP_ERR_TRANSACTIONAL_ID_AUTHORIZATION_FAILED, MEOW_DENIED,
+		"; allow the client Write and Describe on transactional ids that begin with meowmx."},
+	{RD_KAFKA_RESP_ERR_INVALID_TRANSACTION_TIMEOUT, MEOW_CONFIG,
+		"; set transaction.timeout.ms under client to no more than the broker's transaction.max.timeout.ms"},
+	{RD_KAFKA_RESP_ERR__FENCED, MEOW_UNAVAILABLE, "; another producer of this route has taken over"},
+	{RD_KAFKA_RESP_ERR_PRODUCER_FENCED, MEOW_UNAVAILABLE, "; another producer of this route has taken over"},
+	{RD_KAFKA_RESP_ERR_INVALID_PRODUCER_EPOCH, MEOW_UNAVAILABLE, "; another producer of this route has taken over"},
 	// About a topic to be created.
 	{RD_KAFKA_RESP_ERR_INVALID_REPLICATION_FACTOR, MEOW_CONFIG, "; see replication"},
 	{RD_KAFKA_RESP_ERR_INVALID_PARTITIONS, MEOW_CONFIG, "; see partitions"},

@@ -43,6 +43,7 @@ static struct flight *take_flight(struct kafka *kafka, size_t count)
 	memset(flight->acknowledged, 0, size);
 	flight->next = NULL;
 	flight->produced = flight->left = 0;
+	flight->committed = false;
 	return flight;
 }
 
@@ -106,7 +107,10 @@ static bool produce_one(struct kafka *kafka, struct flight *flight)
 		kafka->outstanding_bytes += size_of(event);
 		return true;
 	case PUT_NO_TOPIC:
-		kafka_topic_gone(kafka, topic);
+		if (kafka->exactly.on)
+			kafka_trouble(kafka, MEOW_UNAVAILABLE, "topic %s has gone, or has lost partitions", topic->name);
+		else
+			kafka_topic_gone(kafka, topic);
 		return false;
 	case PUT_FULL:
 		if (kafka->outstanding == 0)
@@ -121,16 +125,24 @@ static bool produce_one(struct kafka *kafka, struct flight *flight)
 	return false;
 }
 
+bool kafka_produce_flight(struct kafka *kafka, struct flight *flight)
+{
+	while (flight->produced < flight->batch->count)
+		if (has_enough(kafka) || !produce_one(kafka, flight))
+			return false;
+	return true;
+}
+
 void kafka_produce(struct kafka *kafka)
 {
-	while (kafka->producing != NULL && !kafka->over && kafka->trouble.kind == MEOW_ERROR_NONE && !kafka->inspect &&
-		   !kafka->lost_messages) {
-		struct flight *flight = kafka->producing;
-		while (flight->produced < flight->batch->count)
-			if (has_enough(kafka) || !produce_one(kafka, flight))
-				return;
-		kafka->producing = flight->next;
+	if (kafka->over || kafka->trouble.kind != MEOW_ERROR_NONE || kafka->inspect || kafka->lost_messages)
+		return;
+	if (kafka->exactly.on) {
+		kafka_exactly_produce(kafka);
+		return;
 	}
+	while (kafka->producing != NULL && kafka_produce_flight(kafka, kafka->producing))
+		kafka->producing = kafka->producing->next;
 }
 
 static bool holds(const struct flight *flight, const struct meow_event *event)
@@ -173,6 +185,19 @@ static void note_failure(struct kafka *kafka, const rd_kafka_message_t *message,
 		kafka_error_advice(message->err));
 }
 
+static void note_record_failure(struct kafka *kafka, const rd_kafka_message_t *message)
+{
+	if (message->err == RD_KAFKA_RESP_ERR_NO_ERROR)
+		return;
+	enum meow_error_kind kind = kafka_error_kind(message->err);
+	if (kafka_error_follows(message->err))
+		kafka->lost_messages = true;
+	else
+		kafka_trouble(kafka, kind == MEOW_INVALID ? MEOW_CONFIG : kind,
+			"checkpoint topic %s did not take the position: %s%s", kafka->exactly.topic, rd_kafka_err2str(message->err),
+			kafka_error_advice(message->err));
+}
+
 void kafka_reports(struct kafka *kafka, rd_kafka_event_t *event)
 {
 	const rd_kafka_message_t *message;
@@ -180,9 +205,11 @@ void kafka_reports(struct kafka *kafka, rd_kafka_event_t *event)
 		const struct meow_event *about = message->_private;
 		struct flight *flight = flight_of(kafka, about);
 		kafka->outstanding--;
+		if (flight == NULL) { // the record with the position: a batch stays until the last of its reports
+			note_record_failure(kafka, message);
+			continue;
+		}
 		kafka->outstanding_bytes -= size_of(about);
-		if (flight == NULL)
-			continue; // cannot be: a batch stays until the last of its reports
 		if (message->err == RD_KAFKA_RESP_ERR_NO_ERROR) {
 			size_t index = (size_t)(about - flight->batch->events);
 			flight->acknowledged[index / 8] = (uint8_t)(flight->acknowledged[index / 8] | 1u << (index % 8));
@@ -199,7 +226,7 @@ struct batch *kafka_flight_done(struct kafka *kafka)
 {
 	struct flight *before = NULL;
 	for (struct flight *flight = kafka->flights; flight != NULL; before = flight, flight = flight->next) {
-		if (flight->left > 0 || flight->produced < flight->batch->count)
+		if (kafka->exactly.on ? !flight->committed : flight->left > 0 || flight->produced < flight->batch->count)
 			continue;
 		struct batch *batch = flight->batch;
 		*(before == NULL ? &kafka->flights : &before->next) = flight->next;
@@ -218,8 +245,11 @@ struct batch *kafka_flight_done(struct kafka *kafka)
 
 void kafka_flight_rewind(struct kafka *kafka)
 {
-	for (struct flight *flight = kafka->flights; flight != NULL; flight = flight->next)
+	for (struct flight *flight = kafka->flights; flight != NULL; flight = flight->next) {
 		flight->produced = flight->left = 0;
+		if (kafka->exactly.on) // what its transaction had is aborted, or all of it is there
+			memset(flight->acknowledged, 0, (flight->batch->count + 7) / 8);
+	}
 	kafka->producing = kafka->flights;
 	kafka->reporting = NULL;
 	kafka->outstanding = kafka->outstanding_bytes = 0;

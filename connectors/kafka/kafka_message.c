@@ -92,6 +92,12 @@ static enum put_result refuse(struct kafka *kafka, const struct meow_event *even
 	return PUT_TROUBLE;
 }
 
+// librdkafka takes nothing more for a transaction that has failed; why, it says otherwise.
+static bool transaction_failed(const struct kafka *kafka, rd_kafka_resp_err_t code)
+{
+	return kafka->exactly.on && code == RD_KAFKA_RESP_ERR__STATE;
+}
+
 static enum put_result not_put(
 	struct kafka *kafka, struct topic *topic, const struct meow_event *event, rd_kafka_error_t *error)
 {
@@ -101,7 +107,7 @@ static enum put_result not_put(
 		result = PUT_FULL;
 	} else if (code == RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC || code == RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION) {
 		result = PUT_NO_TOPIC;
-	} else if (kafka_error_follows(code)) {
+	} else if (kafka_error_follows(code) || transaction_failed(kafka, code)) {
 		result = PUT_LATER; // the report that explains it is under way
 		kafka->lost_messages = true;
 		loop_timer_start(kafka->turn, 0);
@@ -136,6 +142,11 @@ static bool encode(struct kafka *kafka, const struct meow_event *event, rd_kafka
 	return true;
 }
 
+static int32_t partition_of(const struct topic *topic, struct meow_bytes key)
+{
+	return rd_kafka_msg_partitioner_murmur2(topic->handle, key.data, key.size, (int32_t)topic->partitions, NULL, NULL);
+}
+
 enum put_result kafka_put(struct kafka *kafka, struct topic *topic, const struct meow_event *event)
 {
 	struct meow_error err;
@@ -143,11 +154,15 @@ enum put_result kafka_put(struct kafka *kafka, struct topic *topic, const struct
 	rd_kafka_headers_t *headers = NULL;
 	if (!encode(kafka, event, &headers, &value, &err))
 		return refuse(kafka, event, &err);
+	const struct meow_bytes key = event->aggregate_id;
+	// A transactional producer may live a little longer than the batch.
+	bool copy = kafka->exactly.on || kafka->context.encoder->format != ENCODE_DATA;
 	const rd_kafka_vu_t parts[] = {
 		{.vtype = RD_KAFKA_VTYPE_RKT, .u.rkt = topic->handle},
-		{.vtype = RD_KAFKA_VTYPE_MSGFLAGS,
-			.u.i = kafka->context.encoder->format == ENCODE_DATA ? 0 : RD_KAFKA_MSG_F_COPY},
-		{.vtype = RD_KAFKA_VTYPE_KEY, .u.mem = {readable(event->aggregate_id.data), event->aggregate_id.size}},
+		{.vtype = RD_KAFKA_VTYPE_PARTITION,
+			.u.i32 = kafka->exactly.on ? partition_of(topic, key) : RD_KAFKA_PARTITION_UA},
+		{.vtype = RD_KAFKA_VTYPE_MSGFLAGS, .u.i = copy ? RD_KAFKA_MSG_F_COPY : 0},
+		{.vtype = RD_KAFKA_VTYPE_KEY, .u.mem = {readable(key.data), key.size}},
 		{.vtype = RD_KAFKA_VTYPE_VALUE, .u.mem = {readable(value.data), value.size}},
 		{.vtype = RD_KAFKA_VTYPE_HEADERS, .u.headers = headers},
 		{.vtype = RD_KAFKA_VTYPE_TIMESTAMP, .u.i64 = timestamp_of(event)},
@@ -159,6 +174,39 @@ enum put_result kafka_put(struct kafka *kafka, struct topic *topic, const struct
 		return PUT_DONE;
 	rd_kafka_headers_destroy(headers); // still ours when nothing was produced
 	return not_put(kafka, topic, event, error);
+}
+
+bool kafka_put_record(struct kafka *kafka, const struct buffer *key, const struct buffer *value)
+{
+	const struct exactly *exactly = &kafka->exactly;
+	const rd_kafka_vu_t parts[] = {
+		{.vtype = RD_KAFKA_VTYPE_RKT, .u.rkt = exactly->record_topic},
+		{.vtype = RD_KAFKA_VTYPE_PARTITION, .u.i32 = kafka->context.partition},
+		{.vtype = RD_KAFKA_VTYPE_MSGFLAGS, .u.i = RD_KAFKA_MSG_F_COPY},
+		{.vtype = RD_KAFKA_VTYPE_KEY, .u.mem = {key->data, key->size}},
+		{.vtype = RD_KAFKA_VTYPE_VALUE, .u.mem = {value->data, value->size}},
+	};
+	rd_kafka_error_t *error =
+		rd_kafka_produceva(kafka_client_handle(kafka->client), parts, sizeof(parts) / sizeof(*parts));
+	if (error == NULL) {
+		kafka->outstanding++;
+		return true;
+	}
+	rd_kafka_resp_err_t code = rd_kafka_error_code(error);
+	if (code == RD_KAFKA_RESP_ERR__QUEUE_FULL) { // goes on when reports come in
+		rd_kafka_error_destroy(error);
+		return false;
+	}
+	if (transaction_failed(kafka, code)) {
+		kafka->lost_messages = true;
+		loop_timer_start(kafka->turn, 0);
+	} else {
+		kafka_trouble(kafka, kafka_error_kind(code) == MEOW_INVALID ? MEOW_CONFIG : kafka_error_kind(code),
+			"checkpoint topic %s does not take the position: %s%s", exactly->topic, rd_kafka_error_string(error),
+			kafka_error_advice(code));
+	}
+	rd_kafka_error_destroy(error);
+	return false;
 }
 
 bool kafka_fits(struct kafka *kafka, const struct meow_event *event, struct meow_error *err)

@@ -1,5 +1,6 @@
 // kafka_part.h: what the files of the Kafka connector share. kafka.c has its life, kafka_topics.c the way from an event
-// to a topic that is there, kafka_flight.c the batches, kafka_message.c one event's message.
+// to a topic that is there, kafka_flight.c the batches, kafka_message.c one event's message, kafka_exactly.c the
+// transactions of exactly-once delivery.
 #ifndef CONNECTORS_KAFKA_KAFKA_PART_H
 #define CONNECTORS_KAFKA_KAFKA_PART_H
 
@@ -7,6 +8,7 @@
 #include "connectors/kafka/kafka.h"
 #include "connectors/kafka/kafka_client.h"
 #include "connectors/kafka/kafka_error.h"
+#include "connectors/kafka/kafka_helper.h"
 #include "connectors/kafka/kafka_settings.h"
 #include "relay/template.h"
 
@@ -25,9 +27,10 @@ struct topic {
 	struct meow_bytes aggregate_type, aggregate_id, type;
 	enum topic_state state;
 	rd_kafka_topic_t *handle;
-	size_t partitions; // while it is ready
 	int64_t again_us;
 	bool noticed;      // that it is not there
+	size_t partitions; // that keys are spread over, while it is ready
+	size_t grown;      // more of them, to be taken between two transactions; 0: no news
 	const char *fault; // of TOPIC_BAD
 	char *name;
 	char memory[];
@@ -51,6 +54,36 @@ struct flight {
 	size_t left;           // of these, not acknowledged
 	uint8_t *acknowledged; // a bit for each event
 	size_t room;           // bytes of it
+	bool committed;        // exactly once: its transaction is over
+};
+
+enum exactly_state {
+	EXACTLY_STARTING,   // checkpoint topic, init_transactions
+	EXACTLY_CONFIRMING, // the lease
+	EXACTLY_READING,    // the position
+	EXACTLY_OPENED,     // the relay decides where to begin
+	EXACTLY_READY,      // in a transaction, which may be empty
+	EXACTLY_COMMITTING,
+};
+
+struct exactly {
+	bool on;
+	enum exactly_state state;
+	struct kafka_helper *helper;
+	char topic[300]; // the checkpoint topic
+	char id[300];    // transactional.id
+	rd_kafka_topic_t *record_topic;
+	int copies; // of the checkpoint topic
+	bool found;
+	struct kafka_record memory; // what was found
+	int64_t delivered;          // of the last transaction that is known to be over, or where the relay began
+	bool wrote;                 // a transaction of this connector is over
+	struct flight *last;        // the last whole flight in the transaction, NULL if there is none yet
+	bool sealed;                // its record is in it
+	bool asked;                 // for the lease, since the last start
+	bool replace;               // the producer, in the next turn
+	bool noticed;               // that it was replaced
+	int grown;                  // topics with more partitions than before
 };
 
 struct kafka {
@@ -67,6 +100,7 @@ struct kafka {
 	struct buffer scratch;       // one event's value and trace
 	size_t most_bytes;           // message.max.bytes
 	size_t request_bytes;        // batch.size: of one request to one partition
+	int refresh_ms;              // topic.metadata.refresh.interval.ms
 
 	bool opened, over, fatal;
 	int64_t open_us;                   // when it was asked to open
@@ -74,6 +108,7 @@ struct kafka {
 	bool asking;                       // whether any does
 	char reason[MEOW_ERROR_TEXT_SIZE]; // the last that librdkafka said about a broker
 
+	struct exactly exactly;
 	struct topics topics;
 	struct flight *flights, *last_flight, *producing, *spare;
 	struct flight *reporting; // the flight of the last delivery report, which the next is likely to belong to
@@ -111,11 +146,15 @@ void kafka_topic_answered(struct kafka *kafka, struct topic *topic, const struct
 void kafka_topic_created(struct kafka *kafka, rd_kafka_event_t *event);
 void kafka_topic_gone(struct kafka *kafka, struct topic *topic);
 void kafka_topics_ask_again(void *kafka);
+void kafka_topics_grow(struct kafka *kafka); // new numbers of partitions count from now on
 
 // --- kafka_message.c
 
 enum put_result { PUT_DONE, PUT_FULL, PUT_LATER, PUT_NO_TOPIC, PUT_TROUBLE };
 enum put_result kafka_put(struct kafka *kafka, struct topic *topic, const struct meow_event *event);
+
+// The record with the position, behind the events of its transaction. False: not now, or there is trouble.
+MEOW_MUST_USE bool kafka_put_record(struct kafka *kafka, const struct buffer *key, const struct buffer *value);
 
 // What surely is more than librdkafka takes (message.max.bytes); false with err filled.
 MEOW_MUST_USE bool kafka_fits(struct kafka *kafka, const struct meow_event *event, struct meow_error *err);
@@ -127,10 +166,29 @@ void kafka_describe(const struct meow_event *event, char *text, size_t size);
 // --- kafka_flight.c
 
 bool kafka_flight_add(struct kafka *kafka, struct batch *batch);
-void kafka_produce(struct kafka *kafka);                          // all that may go now
-void kafka_reports(struct kafka *kafka, rd_kafka_event_t *event); // delivery reports
-struct batch *kafka_flight_done(struct kafka *kafka);             // the next batch that is durable, NULL: none
-void kafka_flight_rewind(struct kafka *kafka);                    // what is not acknowledged is produced again
+void kafka_produce(struct kafka *kafka);                               // all that may go now
+bool kafka_produce_flight(struct kafka *kafka, struct flight *flight); // true once all of it is on its way
+void kafka_reports(struct kafka *kafka, rd_kafka_event_t *event);      // delivery reports
+struct batch *kafka_flight_done(struct kafka *kafka);                  // the next batch that is durable, NULL: none
+void kafka_flight_rewind(struct kafka *kafka);                         // what is not acknowledged is produced again
 void kafka_flight_finish(struct kafka *kafka);
+
+// --- kafka_exactly.c: exactly-once delivery
+
+bool kafka_exactly_init(struct kafka *kafka, struct meow_error *err);
+void kafka_exactly_finish(struct kafka *kafka);
+
+// Of each producer: before it is made, when it is there, when it shall start, and its end (the client's, too).
+bool kafka_exactly_prepare(struct kafka *kafka, rd_kafka_conf_t *conf, struct meow_error *err);
+bool kafka_exactly_run(struct kafka *kafka, struct meow_error *err);
+void kafka_exactly_start(struct kafka *kafka);
+void kafka_exactly_drop(struct kafka *kafka);
+
+void kafka_exactly_answers(struct kafka *kafka);
+void kafka_exactly_confirmed(void *kafka); // the lease is still ours
+struct connector_memory kafka_exactly_memory(const struct kafka *kafka);
+void kafka_exactly_begin(struct kafka *kafka, int64_t delivered);
+bool kafka_exactly_replace(struct kafka *kafka); // whether another producer must take over now
+void kafka_exactly_produce(struct kafka *kafka);
 
 #endif

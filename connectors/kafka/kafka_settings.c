@@ -1,5 +1,4 @@
-// kafka_settings.c: every librdkafka property may be set under `client`, except those on which at-least-once delivery in
-// order rests; these are refused by name, with the reason. What librdkafka itself thinks of a property it says itself.
+// kafka_settings.c: every librdkafka property may be set under `client`, except those on which delivery in order rests; these are refused by name, with the reason. What librdkafka itself thinks of a property it says itself.
 #include "connectors/kafka/kafka_settings.h"
 
 #include "base/text.h"
@@ -32,7 +31,8 @@ const struct setting kafka_settings[] = {
 		.type = SETTING_CHOICE,
 		.initial = "at-least-once",
 		.choices = "at-least-once|exactly-once",
-		.help = "at-least-once: each message carries its position, so that a consumer can drop repeats"},
+		.help = "at-least-once: each message carries its position, so that a consumer can drop repeats; exactly-once: "
+				"in transactions, for consumers with isolation.level read_committed"},
 	{.name = "client",
 		.type = SETTING_MAP,
 		.required = true,
@@ -53,7 +53,7 @@ static const struct {
 	{"delivery.timeout.ms", "an event that timed out would be overtaken by later ones"},
 	{"retries", "an event that ran out of retries would be overtaken by later ones"},
 	{"message.send.max.retries", "an event that ran out of retries would be overtaken by later ones"},
-	{"transactional.id", "it belongs to exactly-once delivery, which is not there yet"},
+	{"transactional.id", "delivery: exactly-once chooses it, one for each producer, so that an older one is fenced"},
 	{"isolation.level", "it belongs to consumers"},
 	{"partitioner", "an aggregate's events must sit where Java clients look for its key (murmur2_random)"},
 	{"delivery.report.only.error", "without reports of success nothing would ever count as delivered"},
@@ -66,6 +66,7 @@ static const struct {
 static const char *const defaults[][2] = {
 	{"client.id", "meowmx"},
 	{"linger.ms", "1"},
+	{"transaction.timeout.ms", "15000"}, // a little longer than a lease, after which another relay takes over
 	{"queue.buffering.max.messages", "10000000"},
 	{"queue.buffering.max.kbytes", "2147483647"},
 	{"allow.auto.create.topics", "false"}, // or topics would come without `partitions` and in spite of `create: false`
@@ -75,10 +76,29 @@ static const char *const defaults[][2] = {
 static const char *const promises[][2] = {
 	{"enable.idempotence", "true"},
 	{"acks", "all"},
-	{"enable.gapless.guarantee", "true"},
-	{"message.timeout.ms", "0"},
 	{"partitioner", "murmur2_random"},
 	{"log.queue", "true"},
+};
+
+static const char *const promises_at_least_once[][2] = {
+	{"enable.gapless.guarantee", "true"},
+	{"message.timeout.ms", "0"},
+};
+
+// A message that is refused or given up fails its transaction, so neither of the two above is needed; librdkafka gives
+// messages as long as transaction.timeout.ms. isolation.level is what a producer asks for the end of a partition with.
+static const char *const promises_exactly_once[][2] = {
+	{"isolation.level", "read_uncommitted"},
+};
+
+static const char *const reader_promises[][2] = {
+	{"isolation.level", "read_committed"},
+	{"enable.partition.eof", "true"},
+	{"enable.auto.commit", "false"},
+	{"fetch.wait.max.ms", "10"}, // the end comes with an answer that has nothing
+	{"fetch.error.backoff.ms", "20"},
+	{"allow.auto.create.topics", "false"},
+	{"check.crcs", "true"},
 };
 
 #define MOST_NAME 249
@@ -144,17 +164,50 @@ static bool set_care(rd_kafka_conf_t *conf, const struct kafka_care *care, struc
 	return !care->one_by_one || set(conf, "batch.num.messages", "1", err);
 }
 
-rd_kafka_conf_t *kafka_conf_create(
-	const struct config_section *settings, const struct kafka_care *care, struct meow_error *err)
+#define COUNT(array) (sizeof(array) / sizeof(*(array)))
+
+bool kafka_is_exactly_once(const struct config_section *settings)
+{
+	return strcmp(config_text(settings, "delivery"), "exactly-once") == 0;
+}
+
+static bool set_delivery(rd_kafka_conf_t *conf, const char *transactional_id, struct meow_error *err)
+{
+	if (!set_all(conf, promises, COUNT(promises), err))
+		return false;
+	if (transactional_id == NULL)
+		return set_all(conf, promises_at_least_once, COUNT(promises_at_least_once), err);
+	return set_all(conf, promises_exactly_once, COUNT(promises_exactly_once), err) &&
+		   set(conf, "transactional.id", transactional_id, err);
+}
+
+rd_kafka_conf_t *kafka_conf_create(const struct config_section *settings, const struct kafka_care *care,
+	const char *transactional_id, struct meow_error *err)
 {
 	rd_kafka_conf_t *conf = rd_kafka_conf_new();
 	if (conf == NULL) {
 		error_no_memory(err);
 		return NULL;
 	}
-	if (set_all(conf, defaults, sizeof(defaults) / sizeof(*defaults), err) && set_client(conf, settings, err) &&
-		set_all(conf, promises, sizeof(promises) / sizeof(*promises), err) && set_care(conf, care, err)) {
+	if (set_all(conf, defaults, COUNT(defaults), err) && set_client(conf, settings, err) &&
+		set_delivery(conf, transactional_id, err) && set_care(conf, care, err)) {
 		rd_kafka_conf_set_events(conf, RD_KAFKA_EVENT_DR | RD_KAFKA_EVENT_ERROR | RD_KAFKA_EVENT_LOG);
+		return conf;
+	}
+	rd_kafka_conf_destroy(conf);
+	return NULL;
+}
+
+rd_kafka_conf_t *kafka_reader_conf_create(const struct config_section *settings, struct meow_error *err)
+{
+	rd_kafka_conf_t *conf = rd_kafka_conf_new();
+	if (conf == NULL) {
+		error_no_memory(err);
+		return NULL;
+	}
+	if (set(conf, "client.id", "meowmx", err) && set_client(conf, settings, err) &&
+		set_all(conf, reader_promises, COUNT(reader_promises), err)) {
+		rd_kafka_conf_set_log_cb(conf, NULL); // the producer says the same
 		return conf;
 	}
 	rd_kafka_conf_destroy(conf);
@@ -196,10 +249,6 @@ bool kafka_check(const struct config_section *settings, struct meow_error *err)
 	for (size_t i = 0; i < config_count(settings, "topics"); i++)
 		if (!check_name("topics", config_item(settings, "topics", i), err))
 			return false;
-	if (strcmp(config_text(settings, "delivery"), "at-least-once") != 0)
-		return error_set(err, MEOW_CONFIG,
-			"delivery: exactly-once is not there yet: use at-least-once, and let consumers "
-			"drop a message whose meowmx-position they have seen");
 	if (!config_bool(settings, "create") && (config_has(settings, "partitions") || config_has(settings, "replication")))
 		return error_set(err, MEOW_CONFIG, "%s: has no effect with create: false; remove one of the two",
 			config_has(settings, "partitions") ? "partitions" : "replication");
@@ -207,7 +256,8 @@ bool kafka_check(const struct config_section *settings, struct meow_error *err)
 	if (servers == NULL || *servers == '\0')
 		return error_set(
 			err, MEOW_CONFIG, "client.bootstrap.servers: is missing: name a broker or more, \"HOST:PORT,HOST:PORT\"");
-	rd_kafka_conf_t *conf = kafka_conf_create(settings, &(struct kafka_care){0}, err);
+	rd_kafka_conf_t *conf = kafka_conf_create(
+		settings, &(struct kafka_care){0}, kafka_is_exactly_once(settings) ? "meowmx.config.check" : NULL, err);
 	if (conf != NULL)
 		rd_kafka_conf_destroy(conf);
 	return conf != NULL;

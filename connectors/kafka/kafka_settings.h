@@ -17,10 +17,16 @@ struct kafka_care {
 	bool one_by_one;
 };
 
-// The producer's configuration: our defaults, then `client`, then what the connector's promises rest on. NULL with err
-// filled; else the caller's to give to rd_kafka_new or destroy.
-MEOW_MUST_USE rd_kafka_conf_t *kafka_conf_create(
-	const struct config_section *settings, const struct kafka_care *care, struct meow_error *err);
+// `delivery: exactly-once`
+bool kafka_is_exactly_once(const struct config_section *settings);
+
+// The producer's configuration: our defaults, then `client`, then what the connector's promises rest on. A transactional
+// one with a transactional_id (else NULL). NULL with err filled; else the caller's to give to rd_kafka_new or destroy.
+MEOW_MUST_USE rd_kafka_conf_t *kafka_conf_create(const struct config_section *settings, const struct kafka_care *care,
+	const char *transactional_id, struct meow_error *err);
+
+// That of a consumer of committed records, with the same `client`; it logs nothing. As above.
+MEOW_MUST_USE rd_kafka_conf_t *kafka_reader_conf_create(const struct config_section *settings, struct meow_error *err);
 
 // Whom the producer asks first, for messages.
 const char *kafka_bootstrap(const struct config_section *settings);

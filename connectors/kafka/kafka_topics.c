@@ -124,7 +124,10 @@ static struct topic *topic_create(const struct kafka *kafka, const struct meow_e
 
 static void ask(struct kafka *kafka, struct topic *topic)
 {
-	topic->state = TOPIC_ASKED;
+	if (topic->state == TOPIC_READY)
+		topic->again_us = INT64_MAX; // until this one is answered
+	else
+		topic->state = TOPIC_ASKED;
 	if (!kafka_client_ask(kafka->client, topic->name, topic))
 		kafka_trouble(kafka, MEOW_UNAVAILABLE, "out of memory");
 }
@@ -150,11 +153,17 @@ struct topic *kafka_topic_of(struct kafka *kafka, const struct meow_event *event
 	return topics->recent = *place;
 }
 
+// Exactly once, one that is there is asked for again and again, to see its partitions grow.
+static bool is_to_be_asked(const struct kafka *kafka, const struct topic *topic)
+{
+	return topic->state == TOPIC_LATER || (topic->state == TOPIC_READY && kafka->exactly.on);
+}
+
 static void schedule(struct kafka *kafka)
 {
 	int64_t next = INT64_MAX;
 	for (const struct topic *topic = kafka->topics.all; topic != NULL; topic = topic->next_of_all)
-		if (topic->state == TOPIC_LATER && topic->again_us < next)
+		if (is_to_be_asked(kafka, topic) && topic->again_us < next)
 			next = topic->again_us;
 	int64_t now = loop_now_us(kafka->context.loop);
 	if (next != INT64_MAX)
@@ -173,7 +182,7 @@ void kafka_topics_ask_again(void *arg)
 	struct kafka *kafka = arg;
 	int64_t now = loop_now_us(kafka->context.loop);
 	for (struct topic *topic = kafka->topics.all; topic != NULL && !kafka->over; topic = topic->next_of_all)
-		if (topic->state == TOPIC_LATER && topic->again_us <= now)
+		if (topic->again_us <= now && is_to_be_asked(kafka, topic))
 			ask(kafka, topic);
 	schedule(kafka);
 }
@@ -230,18 +239,72 @@ static void missing(struct kafka *kafka, struct topic *topic)
 	notice(kafka, topic, "does not exist, and create is false: the route waits until somebody creates it");
 }
 
+static void look_again(struct kafka *kafka, struct topic *topic)
+{
+	topic->again_us = loop_now_us(kafka->context.loop) + (int64_t)kafka->refresh_ms * 1000;
+	schedule(kafka);
+}
+
+// It is there, for the first time with this producer. Position and data must survive the same losses.
+static void ready(struct kafka *kafka, struct topic *topic, const struct kafka_answer *answer)
+{
+	topic->handle = answer->handle;
+	topic->state = TOPIC_READY;
+	topic->grown = 0;
+	topic->partitions = answer->partitions;
+	kafka->topics.partitions += topic->partitions;
+	if (!kafka->exactly.on)
+		return;
+	look_again(kafka, topic);
+	if (answer->copies > kafka->exactly.copies)
+		kafka_trouble(kafka, MEOW_CONFIG,
+			"checkpoint topic %s has replication factor %d, and topic %s has %d: give it as many copies as the data "
+			"has",
+			kafka->exactly.topic, kafka->exactly.copies, topic->name, answer->copies);
+}
+
+static void looked_again(struct kafka *kafka, struct topic *topic, const struct kafka_answer *answer)
+{
+	bool known = answer->failed == RD_KAFKA_RESP_ERR_NO_ERROR && answer->state == RD_KAFKA_RESP_ERR_NO_ERROR;
+	if (known && answer->partitions > topic->partitions && answer->partitions != topic->grown) {
+		kafka->exactly.grown++;
+		topic->grown = answer->partitions;
+	}
+	look_again(kafka, topic);
+}
+
+void kafka_topics_grow(struct kafka *kafka)
+{
+	for (struct topic *topic = kafka->topics.all; topic != NULL; topic = topic->next_of_all) {
+		if (topic->grown == 0)
+			continue;
+		char text[MEOW_ERROR_TEXT_SIZE];
+		snprintf(text, sizeof(text),
+			"topic %s has %zu partitions instead of %zu: everything before this moment is committed, and aggregates "
+			"may go on "
+			"in other partitions",
+			topic->name, topic->grown, topic->partitions);
+		kafka->topics.partitions += topic->grown - topic->partitions;
+		topic->partitions = topic->grown;
+		topic->grown = 0;
+		kafka_notice(kafka, text);
+	}
+}
+
 void kafka_topic_answered(struct kafka *kafka, struct topic *topic, const struct kafka_answer *answer)
 {
 	rd_kafka_resp_err_t state = answer->state;
-	if (answer->failed == RD_KAFKA_RESP_ERR_NO_ERROR && state == RD_KAFKA_RESP_ERR_NO_ERROR) {
-		topic->handle = answer->handle;
-		topic->state = TOPIC_READY;
-		topic->partitions = answer->partitions;
-		kafka->topics.partitions += topic->partitions;
+	if (topic->state != TOPIC_READY && answer->failed == RD_KAFKA_RESP_ERR_NO_ERROR &&
+		state == RD_KAFKA_RESP_ERR_NO_ERROR) {
+		ready(kafka, topic, answer);
 		return;
 	}
 	if (answer->handle != NULL)
 		rd_kafka_topic_destroy(answer->handle);
+	if (topic->state == TOPIC_READY) {
+		looked_again(kafka, topic, answer);
+		return;
+	}
 	if (answer->failed != RD_KAFKA_RESP_ERR_NO_ERROR || state == RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE)
 		ask_later(kafka, topic, SOON_US);
 	else if (state == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART)

@@ -20,6 +20,68 @@ static rd_kafka_t *make_client(const char *servers, rd_kafka_type_t type)
 	return client;
 }
 
+static void expect_none(rd_kafka_error_t *error)
+{
+	if (error != NULL)
+		fail_msg("%s", rd_kafka_error_string(error));
+}
+
+static void put(rd_kafka_t *client, const char *topic, const char *key, const char *value)
+{
+	assert_int_equal(rd_kafka_producev(client, RD_KAFKA_V_TOPIC(topic), RD_KAFKA_V_PARTITION(0),
+						 RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY), RD_KAFKA_V_KEY(key, strlen(key)),
+						 RD_KAFKA_V_VALUE((void *)(uintptr_t)value, strlen(value)), RD_KAFKA_V_END),
+		RD_KAFKA_RESP_ERR_NO_ERROR);
+}
+
+void kafka_write(const char *servers, const char *topic, const char *key, const char *value)
+{
+	rd_kafka_t *client = make_client(servers, RD_KAFKA_PRODUCER);
+	put(client, topic, key, value);
+	assert_int_equal(rd_kafka_flush(client, 30000), RD_KAFKA_RESP_ERR_NO_ERROR);
+	rd_kafka_destroy(client);
+}
+
+rd_kafka_t *kafka_leave_open(const char *servers, const char *topic, size_t count)
+{
+	char text[512];
+	rd_kafka_conf_t *conf = rd_kafka_conf_new();
+	assert_int_equal(rd_kafka_conf_set(conf, "bootstrap.servers", servers, text, sizeof(text)), RD_KAFKA_CONF_OK);
+	assert_int_equal(rd_kafka_conf_set(conf, "transactional.id", "foreign", text, sizeof(text)), RD_KAFKA_CONF_OK);
+	rd_kafka_t *client = rd_kafka_new(RD_KAFKA_PRODUCER, conf, text, sizeof(text));
+	assert_non_null(client);
+	expect_none(rd_kafka_init_transactions(client, 30000));
+	expect_none(rd_kafka_begin_transaction(client));
+	for (size_t i = 0; i < count; i++)
+		put(client, topic, "foreign", "record");
+	assert_int_equal(rd_kafka_flush(client, 30000), RD_KAFKA_RESP_ERR_NO_ERROR);
+	return client;
+}
+
+void kafka_abort_records(const char *servers, const char *topic, size_t count)
+{
+	rd_kafka_t *client = kafka_leave_open(servers, topic, count);
+	expect_none(rd_kafka_abort_transaction(client, 30000));
+	rd_kafka_destroy(client);
+}
+
+void kafka_grow_topic(const char *servers, const char *name, size_t partitions)
+{
+	char text[512];
+	rd_kafka_t *client = make_client(servers, RD_KAFKA_PRODUCER);
+	rd_kafka_queue_t *queue = rd_kafka_queue_new(client);
+	rd_kafka_NewPartitions_t *more = rd_kafka_NewPartitions_new(name, partitions, text, sizeof(text));
+	assert_non_null(more);
+	rd_kafka_CreatePartitions(client, &more, 1, NULL, queue);
+	rd_kafka_event_t *event = rd_kafka_queue_poll(queue, 30000);
+	assert_non_null(event);
+	assert_int_equal(rd_kafka_event_error(event), RD_KAFKA_RESP_ERR_NO_ERROR);
+	rd_kafka_event_destroy(event);
+	rd_kafka_NewPartitions_destroy(more);
+	rd_kafka_queue_destroy(queue);
+	rd_kafka_destroy(client);
+}
+
 static const struct rd_kafka_metadata *list_topics(rd_kafka_t *client)
 {
 	const struct rd_kafka_metadata *metadata;
@@ -95,6 +157,19 @@ int64_t kafka_header_number(const rd_kafka_message_t *message, const char *name)
 	if (!text_to_int64(kafka_header(message, name), &number))
 		fail_msg("header %s is missing or no number", name);
 	return number;
+}
+
+void kafka_log_message(void *log, const rd_kafka_message_t *message)
+{
+	const struct contract_entry entry = {
+		.position = kafka_header_number(message, "meowmx-position"),
+		.version = kafka_header_number(message, "meowmx-version"),
+		.aggregate_type = kafka_header(message, "meowmx-aggregate-type"),
+		.aggregate_id = {message->key, message->key_len},
+		.type = kafka_header(message, "meowmx-event-type"),
+		.data = {message->payload, message->len},
+	};
+	contract_log_add(log, &entry);
 }
 
 void kafka_consume(const char *servers, const char *prefix, kafka_each_fn *each, void *arg)

@@ -33,23 +33,10 @@ static void fresh(void *arg, struct contract_settings *settings)
 	contract_set_item(settings, "client", "bootstrap.servers", server_url(one->server));
 }
 
-static void log_message(void *arg, const rd_kafka_message_t *message)
-{
-	const struct contract_entry entry = {
-		.position = kafka_header_number(message, "meowmx-position"),
-		.version = kafka_header_number(message, "meowmx-version"),
-		.aggregate_type = kafka_header(message, "meowmx-aggregate-type"),
-		.aggregate_id = {message->key, message->key_len},
-		.type = kafka_header(message, "meowmx-event-type"),
-		.data = {message->payload, message->len},
-	};
-	contract_log_add(arg, &entry);
-}
-
 static void read_all(void *arg, struct contract_log *log)
 {
 	(void)arg;
-	kafka_consume(server_url(broker.server), broker.prefix, log_message, log);
+	kafka_consume(server_url(broker.server), broker.prefix, kafka_log_message, log);
 }
 
 static void stop(void *arg)

@@ -4,9 +4,11 @@
 #include "base/text.h"
 #include "connectors/kafka/kafka.h"
 #include "connectors/kafka/kafka_error.h"
+#include "connectors/kafka/kafka_record.h"
 #include "connectors/kafka/kafka_settings.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static struct contract_settings *make(const char *topic)
@@ -119,9 +121,83 @@ static void test_what_has_no_effect_is_refused(void **state)
 	settings = make("shop");
 	contract_set(settings, "create", "false");
 	expect_accepted(settings);
+}
+
+static void test_exactly_once_takes_the_same_properties(void **state)
+{
+	(void)state;
+	struct contract_settings *settings = make("shop");
+	contract_set(settings, "delivery", "exactly-once");
+	contract_set_item(settings, "client", "transaction.timeout.ms", "30000");
+	expect_accepted(settings);
 	settings = make("shop");
 	contract_set(settings, "delivery", "exactly-once");
-	expect_refused(settings, "delivery", "at-least-once");
+	contract_set_item(settings, "client", "transactional.id", "mine");
+	expect_refused(settings, "client.transactional.id", "remove it: ");
+	settings = make("shop");
+	contract_set(settings, "delivery", "at-most-once");
+	expect_refused(settings, "delivery", "exactly-once");
+}
+
+static struct kafka_record parsed(const char *key, const char *value)
+{
+	struct kafka_record record;
+	const char *why;
+	if (!kafka_record_parse(bytes_of(key), bytes_of(value), &record, &why))
+		fail_msg("%s %s: %s", key, value, why);
+	return record;
+}
+
+static void test_a_checkpoint_record_is_read_as_it_was_written(void **state)
+{
+	(void)state;
+	const struct kafka_record wanted = {.partition = 3,
+		.generation = 7,
+		.delivered = INT64_MAX,
+		.fingerprint = (char[]){"1 a \"b\" \\ 注文"},
+		.epoch = 5,
+		.layout = 2};
+	struct buffer key, value;
+	buffer_init(&key);
+	buffer_init(&value);
+	kafka_record_key(&wanted, &key);
+	kafka_record_value(&wanted, &value);
+	assert_string_equal(key.data, "{\"partition\":3,\"generation\":7}");
+	struct kafka_record found = parsed(key.data, value.data);
+	assert_int_equal(found.partition, 3);
+	assert_int_equal(found.generation, 7);
+	assert_true(found.delivered == INT64_MAX);
+	assert_string_equal(found.fingerprint, wanted.fingerprint);
+	assert_int_equal(found.epoch, 5);
+	assert_int_equal(found.layout, 2);
+	free(found.fingerprint);
+	buffer_finish(&key);
+	buffer_finish(&value);
+
+	found = parsed("{\"generation\": 0, \"partition\": 0}",
+		"{\"delivered\":1,\"fingerprint\":null,\"epoch\":0,\"layout\":0,\"of a later meowmx\":[{}]}");
+	assert_int_equal(found.delivered, 1);
+	assert_null(found.fingerprint);
+}
+
+static void test_what_is_no_checkpoint_record_is_told_from_one(void **state)
+{
+	(void)state;
+	static const char key[] = "{\"partition\":0,\"generation\":0}";
+	static const char value[] = "{\"delivered\":1,\"fingerprint\":null,\"epoch\":0,\"layout\":0}";
+	static const char *const pairs[][2] = {{NULL, value}, {"", value}, {"x", value}, {"[]", value},
+		{"{\"partition\":0}", value}, {"{\"partition\":\"0\",\"generation\":0}", value},
+		{"{\"partition\":-1,\"generation\":0}", value}, {"{\"partition\":0.5,\"generation\":0}", value}, {key, NULL},
+		{key, ""}, {key, "{}"}, {key, "null"}, {key, "{\"delivered\":1,\"fingerprint\":null,\"epoch\":0}"},
+		{key, "{\"delivered\":1,\"fingerprint\":1,\"epoch\":0,\"layout\":0}"},
+		{key, "{\"delivered\":99999999999999999999,\"fingerprint\":null,\"epoch\":0,\"layout\":0}"}};
+	for (size_t i = 0; i < sizeof(pairs) / sizeof(*pairs); i++) {
+		struct kafka_record record;
+		const char *why = NULL;
+		if (kafka_record_parse(bytes_of(pairs[i][0]), bytes_of(pairs[i][1]), &record, &why))
+			fail_msg("%s %s was taken", pairs[i][0], pairs[i][1]);
+		assert_non_null(why);
+	}
 }
 
 static const char *fault_of(const char *name)
@@ -172,6 +248,9 @@ int main(void)
 		cmocka_unit_test(test_brokers_must_be_named),
 		cmocka_unit_test(test_names_that_no_topic_can_have_are_refused),
 		cmocka_unit_test(test_what_has_no_effect_is_refused),
+		cmocka_unit_test(test_exactly_once_takes_the_same_properties),
+		cmocka_unit_test(test_a_checkpoint_record_is_read_as_it_was_written),
+		cmocka_unit_test(test_what_is_no_checkpoint_record_is_told_from_one),
 		cmocka_unit_test(test_the_limits_of_a_name),
 		cmocka_unit_test(test_only_what_trying_again_cannot_mend_stops_a_route),
 	};

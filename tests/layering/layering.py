@@ -28,7 +28,7 @@ LIBRARIES = [
     (r"librdkafka/", ["connectors/kafka", "src/verify/sink_kafka.c"]),
     (r"yaml\.h", ["src/config"]),
     (r"msgpack", ["src/relay"]),
-    (r"yajl/", ["src/relay", "src/cli", "src/verify"]),
+    (r"yajl/", ["src/relay", "src/cli", "src/verify", "connectors/kafka"]),
 ]
 
 # Headers inside a module that only these folders may include.
