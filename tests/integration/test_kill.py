@@ -2,8 +2,9 @@
 
 usage: test_kill.py PROGRAM TOOLS [--rounds N] [--seed N] [--no-kafka]
 
-Two comparisons, one of them `meowmx verify`, must agree. Nothing may be missing; per aggregate the first sight of each version comes in order; Redis and the file have no entry
-twice. Every sixth end is a graceful stop, which must succeed. TOOLS is the folder of storm and kafka_dump.
+Two comparisons, one of them `meowmx verify`, must agree. Nothing may be missing; per aggregate the first sight of each
+version comes in order; Redis, the file and the topics of the route that delivers exactly once have no entry twice. Every
+sixth end is a graceful stop, which must succeed. TOOLS is the folder of storm and kafka_dump.
 """
 import argparse
 import random

@@ -137,9 +137,9 @@ class Psql:
 
 
 class World:
-    """Servers, a store that is set up, and a configuration with the routes topics, cache and audit.
+    """Servers, a store that is set up, and a configuration with the routes topics, once, cache and audit.
 
-    kafka_dump "-" leaves Kafka out. store_url: how the relay reaches the store, if not directly.
+    kafka=False leaves Kafka out: topics (at least once) and once (exactly once). store_url: how the relay reaches the store, if not directly.
     """
 
     def __init__(self, program, tools, seed, kafka=True, settings=()):
@@ -164,16 +164,19 @@ class World:
     def sql(self, text):
         subprocess.run(["psql", "-qX", "-v", "ON_ERROR_STOP=1", self.postgres.url, "-c", text], check=True)
 
-    def configure(self, store_url):
+    def configure(self, store_url, topics="at-least-once"):
+        """topics: how the route of that name delivers."""
         with open(self.config, "w", encoding="utf-8") as out:
             out.write("store: {url: '%s'}\nhttp: {listen: '127.0.0.1:%d'}\n" % (store_url, self.port))
             out.write("relay: {backoff_max: 2s}\nroutes:\n")
             out.write("  cache: {redis: {url: '%s', stream: 'events:{aggregate_type}'}}\n" % self.redis.url)
             out.write("  audit: {file: {path: '%s'}}\n" % self.path)
             if self.kafka:
-                out.write("  topics:\n    kafka:\n      topic: 'shop.{aggregate_type}'\n"
-                          "      topics: {'注文': 'shop.japan'}\n      partitions: 3\n"
-                          "      client: {bootstrap.servers: '%s'}\n" % self.kafka.url)
+                for name, prefix, delivery in (("topics", "shop", topics), ("once", "once", "exactly-once")):
+                    out.write("  %s:\n    kafka:\n      topic: '%s.{aggregate_type}'\n"
+                              "      topics: {'注文': '%s.japan'}\n      partitions: 3\n      delivery: %s\n"
+                              "      client: {bootstrap.servers: '%s'}\n" % (name, prefix, prefix, delivery,
+                                                                             self.kafka.url))
 
     def storm(self, seconds, writers=6, pause_ms=5):
         """Writers, beside the test; calm() waits for them."""
@@ -222,8 +225,9 @@ class World:
             events = [json.loads(line) for line in lines]
         return [(event["position"], event["aggregate_id"], event["version"], event["data"]) for event in events]
 
-    def kafka_entries(self):
-        dump = subprocess.run([os.path.join(self.tools, "kafka_dump"), self.kafka.url, "shop.*"], check=True,
+    def kafka_entries(self, topics):
+        """What a read_committed consumer sees."""
+        dump = subprocess.run([os.path.join(self.tools, "kafka_dump"), self.kafka.url, topics], check=True,
                               stdout=subprocess.PIPE, text=True)
         rows = [line.split("\t") for line in dump.stdout.splitlines()]
         return [(int(row[3]), row[5], int(row[6]), json.loads(row[8])) for row in rows]
@@ -236,7 +240,8 @@ class World:
         faults += compare("redis", store, self.redis_entries(), once=True)
         faults += compare("file", store, self.file_entries(), once=True)
         if self.kafka:
-            faults += compare("kafka", store, self.kafka_entries(), once=False)
+            faults += compare("kafka", store, self.kafka_entries("shop.*"), once=False)
+            faults += compare("kafka, exactly once", store, self.kafka_entries("once.*"), once=True)
         for fault in faults[:20]:
             print(fault)
         if faults:
