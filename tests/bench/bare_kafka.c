@@ -1,10 +1,11 @@
-// bare_kafka PGURL BROKERS TOPIC [same]: the bare loop into Kafka, idempotent, four headers a message; with `same` the six
-// that the relay's messages have. Prints events and seconds.
+// bare_kafka PGURL BROKERS TOPIC [same [SIZE]]: the bare loop into Kafka, idempotent, four headers a message; with `same` the
+// six that the relay's messages have, with SIZE in transactions of so many. Prints events and seconds.
 #include "bare.h"
 
 #include <librdkafka/rdkafka.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 struct pipe {
@@ -12,7 +13,21 @@ struct pipe {
 	rd_kafka_topic_t *topic;
 	int64_t acknowledged;
 	bool same;
+	int64_t size, open; // of a transaction, 0: none; and what is in the one that is open
 };
+
+static void expect_none(const char *what, rd_kafka_error_t *error)
+{
+	if (error)
+		bare_fail(what, rd_kafka_error_string(error));
+}
+
+static void next_transaction(struct pipe *pipe)
+{
+	expect_none("commit", rd_kafka_commit_transaction(pipe->kafka, -1));
+	expect_none("begin", rd_kafka_begin_transaction(pipe->kafka));
+	pipe->open = 0;
+}
 
 static void on_report(rd_kafka_t *kafka, const rd_kafka_message_t *message, void *arg)
 {
@@ -59,6 +74,8 @@ static void publish(void *arg, const PGresult *page)
 			rd_kafka_error_destroy(error);
 			rd_kafka_poll(pipe->kafka, 10);
 		}
+		if (pipe->size && ++pipe->open == pipe->size)
+			next_transaction(pipe);
 	}
 	rd_kafka_poll(pipe->kafka, 0);
 }
@@ -72,17 +89,19 @@ static void set(rd_kafka_conf_t *conf, const char *name, const char *value)
 
 int main(int argc, char **argv)
 {
-	bool same = argc == 5 && strcmp(argv[4], "same") == 0;
-	if (argc != 4 && !same)
-		bare_fail("usage", "bare_kafka PGURL BROKERS TOPIC [same]");
+	bool same = argc >= 5 && strcmp(argv[4], "same") == 0;
+	if (argc < 4 || argc > 6 || (argc > 4 && !same))
+		bare_fail("usage", "bare_kafka PGURL BROKERS TOPIC [same [SIZE]]");
 	char why[256];
-	struct pipe pipe = {.same = same};
+	struct pipe pipe = {.same = same, .size = argc == 6 ? atoll(argv[5]) : 0};
 	rd_kafka_conf_t *conf = rd_kafka_conf_new();
 	set(conf, "bootstrap.servers", argv[2]);
 	set(conf, "enable.idempotence", "true");
 	set(conf, "partitioner", "murmur2_random");
 	set(conf, "linger.ms", "5");
 	set(conf, "queue.buffering.max.messages", "100000");
+	if (pipe.size)
+		set(conf, "transactional.id", argv[3]);
 	rd_kafka_conf_set_dr_msg_cb(conf, on_report);
 	rd_kafka_conf_set_opaque(conf, &pipe);
 	pipe.kafka = rd_kafka_new(RD_KAFKA_PRODUCER, conf, why, sizeof(why));
@@ -90,8 +109,15 @@ int main(int argc, char **argv)
 		bare_fail("producer", why);
 	pipe.topic = rd_kafka_topic_new(pipe.kafka, argv[3], NULL);
 	double began = bare_seconds();
+	if (pipe.size) {
+		expect_none("init", rd_kafka_init_transactions(pipe.kafka, 30000));
+		expect_none("begin", rd_kafka_begin_transaction(pipe.kafka));
+	}
 	int64_t total = bare_read(argv[1], publish, &pipe);
-	rd_kafka_flush(pipe.kafka, 60000);
+	if (pipe.size)
+		next_transaction(&pipe);
+	else
+		rd_kafka_flush(pipe.kafka, 60000);
 	if (pipe.acknowledged != total)
 		bare_fail("flush", "not all were acknowledged");
 	printf("%lld %.3f\n", (long long)total, bare_seconds() - began);

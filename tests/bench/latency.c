@@ -1,11 +1,15 @@
-// latency PGURL REDISHOST REDISPORT STREAM RATE SECONDS [SILENCE [contiguous|gap]]: from the return of an append's commit to the moment when
-// a blocked XREAD returns the entry, at RATE appends a second; prints p50, p99 and the greatest in milliseconds. With
+// latency PGURL REDISHOST REDISPORT STREAM RATE SECONDS [SILENCE [contiguous|gap]]: from the return of an append's commit
+// to the moment when a blocked XREAD returns the entry, or, with "kafka BROKERS TOPIC" in place of the first three, when
+// a read_committed consumer gets the message, at RATE appends a second; prints p50, p99 and the greatest in milliseconds. With
 // SILENCE seconds: nothing for so long, then one event, and its latency is printed alone. With gap: an id is drawn and
 // rolled back right before it, so that the relay has to prove that nothing can appear there.
 #include "bare.h"
 #include "meowmx.h"
 
 #include <hiredis/hiredis.h>
+#ifdef HAVE_KAFKA
+#include <librdkafka/rdkafka.h>
+#endif
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,8 +24,7 @@ static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static int wanted;
 
 struct reader {
-	const char *host, *stream;
-	int port;
+	const char *host, *port, *stream;
 };
 
 static void note(const char *id, double now)
@@ -37,7 +40,7 @@ static void note(const char *id, double now)
 static void *read_stream(void *arg)
 {
 	struct reader *reader = arg;
-	redisContext *redis = redisConnect(reader->host, reader->port);
+	redisContext *redis = redisConnect(reader->host, atoi(reader->port));
 	char last[64] = "$";
 	for (int got = 0; got < wanted;) {
 		redisReply *reply = redisCommand(redis, "XREAD COUNT 1000 BLOCK 15000 STREAMS %s %s", reader->stream, last);
@@ -53,6 +56,62 @@ static void *read_stream(void *arg)
 	}
 	redisFree(redis);
 	return NULL;
+}
+
+#ifdef HAVE_KAFKA
+static rd_kafka_t *consume(const struct reader *reader)
+{
+	char why[256];
+	const char *const settings[][2] = {{"bootstrap.servers", reader->port}, {"group.id", "latency"},
+		{"isolation.level", "read_committed"}, {"auto.offset.reset", "latest"}};
+	rd_kafka_conf_t *conf = rd_kafka_conf_new();
+	for (size_t i = 0; i < sizeof(settings) / sizeof(*settings); i++)
+		if (rd_kafka_conf_set(conf, settings[i][0], settings[i][1], why, sizeof(why)) != RD_KAFKA_CONF_OK)
+			bare_fail(settings[i][0], why);
+	rd_kafka_t *kafka = rd_kafka_new(RD_KAFKA_CONSUMER, conf, why, sizeof(why));
+	if (!kafka)
+		bare_fail("consumer", why);
+	rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
+	rd_kafka_topic_partition_list_add(list, reader->stream, 0)->offset = RD_KAFKA_OFFSET_END;
+	rd_kafka_resp_err_t failed = rd_kafka_assign(kafka, list);
+	if (failed)
+		bare_fail("assign", rd_kafka_err2str(failed));
+	rd_kafka_topic_partition_list_destroy(list);
+	return kafka;
+}
+
+static void *read_topic(void *arg)
+{
+	rd_kafka_t *kafka = consume(arg);
+	for (int got = 0; got < wanted;) {
+		rd_kafka_message_t *message = rd_kafka_consumer_poll(kafka, 15000);
+		double now = bare_seconds();
+		rd_kafka_headers_t *headers;
+		const void *position;
+		size_t size;
+		if (!message)
+			bare_fail("consumer", "nothing came for 15 s");
+		if (!message->err && !rd_kafka_message_headers(message, &headers) &&
+			!rd_kafka_header_get_last(headers, "meowmx-position", &position, &size)) {
+			note(position, now); // librdkafka puts a NUL behind it
+			got++;
+		}
+		rd_kafka_message_destroy(message);
+	}
+	rd_kafka_consumer_close(kafka);
+	rd_kafka_destroy(kafka);
+	return NULL;
+}
+#endif
+
+static void start_reader(struct reader *reader, pthread_t *thread)
+{
+	void *(*read)(void *) = read_stream;
+#ifdef HAVE_KAFKA
+	if (strcmp(reader->host, "kafka") == 0)
+		read = read_topic;
+#endif
+	pthread_create(thread, NULL, read, reader);
 }
 
 static int compare(const void *a, const void *b)
@@ -98,12 +157,12 @@ int main(int argc, char **argv)
 	struct meow_store *store = meow_store_open(argv[1], &err);
 	if (!store)
 		bare_fail("open", err.text);
-	struct reader reader = {argv[2], argv[4], atoi(argv[3])};
+	struct reader reader = {argv[2], argv[3], argv[4]};
 	double rate = atof(argv[5]), silence = argc > 7 ? atof(argv[7]) : 0;
 	wanted = silence > 0 ? 1 : (int)(rate * atof(argv[6]));
 	pthread_t thread;
-	pthread_create(&thread, NULL, read_stream, &reader);
-	usleep(300000 + (useconds_t)(silence * 1e6));
+	start_reader(&reader, &thread);
+	usleep(700000 + (useconds_t)(silence * 1e6));
 	double began = bare_seconds();
 	for (int n = 0; n < wanted; n++) {
 		double due = began + n / rate, now = bare_seconds();
