@@ -67,7 +67,7 @@ static char *make_path(const char *text, int partition, int64_t generation, stru
 	return NULL;
 }
 
-static bool file_check(const struct config_section *settings, struct meow_error *err)
+static bool check_path(const struct config_section *settings, struct meow_error *err)
 {
 	const char *path = config_text(settings, "path");
 	size_t size = strlen(path);
@@ -79,6 +79,13 @@ static bool file_check(const struct config_section *settings, struct meow_error 
 	char *made = make_path(path, 0, 0, err);
 	free(made);
 	return made != NULL;
+}
+
+static void file_check(const struct config_section *settings, const struct config_report *report)
+{
+	struct meow_error err;
+	if (!check_path(settings, &err))
+		config_tell(report, &err);
 }
 
 static bool file_divisible(const struct config_section *settings, struct meow_error *err)

@@ -142,16 +142,21 @@ static bool set_all(rd_kafka_conf_t *conf, const char *const (*pairs)[2], size_t
 	return true;
 }
 
+static bool set_client_item(
+	rd_kafka_conf_t *conf, const struct config_section *settings, size_t index, struct meow_error *err)
+{
+	const char *name = config_item_key(settings, "client", index);
+	for (size_t i = 0; i < sizeof(fixed) / sizeof(*fixed); i++)
+		if (strcmp(name, fixed[i].name) == 0)
+			return error_set(err, MEOW_CONFIG, "client.%s: remove it: %s", name, fixed[i].why);
+	return set(conf, name, config_item(settings, "client", index), err);
+}
+
 static bool set_client(rd_kafka_conf_t *conf, const struct config_section *settings, struct meow_error *err)
 {
-	for (size_t i = 0; i < config_count(settings, "client"); i++) {
-		const char *name = config_item_key(settings, "client", i);
-		for (size_t j = 0; j < sizeof(fixed) / sizeof(*fixed); j++)
-			if (strcmp(name, fixed[j].name) == 0)
-				return error_set(err, MEOW_CONFIG, "client.%s: remove it: %s", name, fixed[j].why);
-		if (!set(conf, name, config_item(settings, "client", i), err))
+	for (size_t i = 0; i < config_count(settings, "client"); i++)
+		if (!set_client_item(conf, settings, i, err))
 			return false;
-	}
 	return true;
 }
 
@@ -242,23 +247,50 @@ static bool check_topic(const char *text, struct meow_error *err)
 	return ok;
 }
 
-bool kafka_check(const struct config_section *settings, struct meow_error *err)
+// Each property of librdkafka by itself. True if all are well.
+static bool check_client(const struct config_section *settings, const struct config_report *report)
 {
-	if (!check_topic(config_text(settings, "topic"), err))
-		return false;
-	for (size_t i = 0; i < config_count(settings, "topics"); i++)
-		if (!check_name("topics", config_item(settings, "topics", i), err))
-			return false;
-	if (!config_bool(settings, "create") && (config_has(settings, "partitions") || config_has(settings, "replication")))
-		return error_set(err, MEOW_CONFIG, "%s: has no effect with create: false; remove one of the two",
-			config_has(settings, "partitions") ? "partitions" : "replication");
-	const char *servers = kafka_bootstrap(settings);
-	if (servers == NULL || *servers == '\0')
-		return error_set(
-			err, MEOW_CONFIG, "client.bootstrap.servers: is missing: name a broker or more, \"HOST:PORT,HOST:PORT\"");
-	rd_kafka_conf_t *conf = kafka_conf_create(
-		settings, &(struct kafka_care){0}, kafka_is_exactly_once(settings) ? "meowmx.config.check" : NULL, err);
+	struct meow_error err;
+	bool well = true;
+	rd_kafka_conf_t *conf = rd_kafka_conf_new();
+	for (size_t i = 0; conf != NULL && i < config_count(settings, "client"); i++) {
+		if (set_client_item(conf, settings, i, &err))
+			continue;
+		config_tell(report, &err);
+		well = false;
+	}
 	if (conf != NULL)
 		rd_kafka_conf_destroy(conf);
-	return conf != NULL;
+	return well;
+}
+
+void kafka_check(const struct config_section *settings, const struct config_report *report)
+{
+	struct meow_error err;
+	if (!check_topic(config_text(settings, "topic"), &err))
+		config_tell(report, &err);
+	for (size_t i = 0; i < config_count(settings, "topics"); i++)
+		if (!check_name("topics", config_item(settings, "topics", i), &err))
+			config_tell(report, &err);
+	static const char *const of_creation[] = {"partitions", "replication"};
+	for (size_t i = 0; !config_bool(settings, "create") && i < COUNT(of_creation); i++) {
+		if (!config_has(settings, of_creation[i]))
+			continue;
+		error_set(&err, MEOW_CONFIG, "%s: has no effect with create: false; remove one of the two", of_creation[i]);
+		config_tell(report, &err);
+	}
+	const char *servers = kafka_bootstrap(settings);
+	if (servers == NULL || *servers == '\0') {
+		error_set(
+			&err, MEOW_CONFIG, "client.bootstrap.servers: is missing: name a broker or more, \"HOST:PORT,HOST:PORT\"");
+		config_tell(report, &err);
+	}
+	if (!check_client(settings, report))
+		return; // together they would say the same again
+	rd_kafka_conf_t *conf = kafka_conf_create(
+		settings, &(struct kafka_care){0}, kafka_is_exactly_once(settings) ? "meowmx.config.check" : NULL, &err);
+	if (conf != NULL)
+		rd_kafka_conf_destroy(conf);
+	else
+		config_tell(report, &err);
 }

@@ -9,7 +9,7 @@
 extern const struct setting kafka_settings[];
 
 // All that can be known without a broker. MEOW_CONFIG; the text begins with the setting's name.
-MEOW_MUST_USE bool kafka_check(const struct config_section *settings, struct meow_error *err);
+void kafka_check(const struct config_section *settings, const struct config_report *report);
 
 // How few messages the producer may put into one request, to find out which of them the broker refuses.
 struct kafka_care {

@@ -5,6 +5,7 @@
 // Refused: Redis Cluster, a stream that anybody else writes to, a key of another type.
 #include "connectors/redis/redis_part.h"
 
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -69,51 +70,59 @@ static struct redis *of_connector(struct connector *connector)
 	return (struct redis *)(void *)connector;
 }
 
-static bool check_tls(const struct config_section *settings, const struct redis_url *url, struct meow_error *err)
+static void BASE_PRINTF(2, 3) tell(const struct config_report *report, const char *format, ...)
+{
+	struct meow_error err;
+	char text[MEOW_ERROR_TEXT_SIZE];
+	va_list args;
+	va_start(args, format);
+	vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	error_set(&err, MEOW_CONFIG, "%s", text);
+	config_tell(report, &err);
+}
+
+static void check_tls(
+	const struct config_section *settings, const struct redis_url *url, const struct config_report *report)
 {
 	static const char *const names[] = {"tls_ca", "tls_cert", "tls_key"};
 	for (size_t i = 0; !url->tls && i < sizeof(names) / sizeof(*names); i++)
 		if (config_has(settings, names[i]))
-			return error_set(err, MEOW_CONFIG, "%s: the url has no TLS: write rediss://", names[i]);
-	if (config_has(settings, "tls_cert") != config_has(settings, "tls_key"))
-		return error_set(err, MEOW_CONFIG, "tls_cert: tls_cert and tls_key need each other");
-	return true;
+			tell(report, "%s: the url has no TLS: write rediss://", names[i]);
+	if (url->tls && config_has(settings, "tls_cert") != config_has(settings, "tls_key"))
+		tell(report, "%s: tls_cert and tls_key need each other",
+			config_has(settings, "tls_cert") ? "tls_cert" : "tls_key");
 }
 
-static bool check_sentinel(const struct config_section *settings, const struct redis_url *url, struct meow_error *err)
+static void check_sentinel(
+	const struct config_section *settings, const struct redis_url *url, const struct config_report *report)
 {
-	if (url->master == NULL && (config_has(settings, "sentinel_user") || config_has(settings, "sentinel_password")))
-		return error_set(err, MEOW_CONFIG, "sentinel_password: the url has no Sentinel: write redis+sentinel://");
-	if (config_has(settings, "sentinel_user") && !config_has(settings, "sentinel_password"))
-		return error_set(err, MEOW_CONFIG, "sentinel_user: it needs sentinel_password");
-	return true;
+	static const char *const names[] = {"sentinel_user", "sentinel_password"};
+	for (size_t i = 0; url->master == NULL && i < sizeof(names) / sizeof(*names); i++)
+		if (config_has(settings, names[i]))
+			tell(report, "%s: the url has no Sentinel: write redis+sentinel://", names[i]);
+	if (url->master != NULL && config_has(settings, "sentinel_user") && !config_has(settings, "sentinel_password"))
+		tell(report, "sentinel_user: it needs sentinel_password");
 }
 
-static bool check_url(const struct config_section *settings, struct meow_error *err)
+static void redis_check(const struct config_section *settings, const struct config_report *report)
 {
 	struct meow_error why;
 	struct redis_url url;
-	if (!redis_url_parse(config_text(settings, "url"), &url, &why))
-		return error_set(err, why.kind, "url: %s", why.text);
-	bool ok = check_tls(settings, &url, err) && check_sentinel(settings, &url, err);
-	redis_url_finish(&url);
-	return ok;
-}
-
-static bool redis_check(const struct config_section *settings, struct meow_error *err)
-{
-	struct meow_error why;
-	if (!check_url(settings, err))
-		return false;
+	if (redis_url_parse(config_text(settings, "url"), &url, &why)) {
+		check_tls(settings, &url, report);
+		check_sentinel(settings, &url, report);
+		redis_url_finish(&url);
+	} else {
+		tell(report, "url: %s", why.text);
+	}
 	struct template *name = template_create(config_text(settings, "stream"), &why);
 	if (name == NULL)
-		return error_set(err, why.kind, "stream: %s", why.text);
+		tell(report, "stream: %s", why.text);
 	template_destroy(name);
 	for (size_t i = 0; i < config_count(settings, "streams"); i++)
 		if (config_item(settings, "streams", i)[0] == '\0')
-			return error_set(
-				err, MEOW_CONFIG, "streams: the name for \"%s\" is empty", config_item_key(settings, "streams", i));
-	return true;
+			tell(report, "streams: the name for \"%s\" is empty", config_item_key(settings, "streams", i));
 }
 
 static char *redis_exclusive(const struct config_section *settings)

@@ -46,13 +46,20 @@ const char *config_item_key(const struct config_section *section, const char *na
 const char *config_map_get(const struct config_section *section, const char *name, const char *key); // or NULL
 const char *config_place(const struct config_section *section, const char *name); // "meowmx.yaml:7:12", for errors
 
+// Takes one problem: its text begins with the setting's name, "client.acks: ...", which says where it stands.
+struct config_report {
+	void (*problem)(void *arg, const struct meow_error *err);
+	void *arg;
+};
+void config_tell(const struct config_report *report, const struct meow_error *err);
+
 // What a route may have as a connector: given by the program's list of connectors, since config knows none of them.
 struct config_connector {
 	const char *name;
-	const struct setting *settings;                                                   // ends with one without a name
-	bool (*check)(const struct config_section *settings, struct meow_error *err);     // may be NULL
-	char *(*exclusive)(const struct config_section *settings);                        // may be NULL
-	bool (*divisible)(const struct config_section *settings, struct meow_error *err); // may be NULL
+	const struct setting *settings; // ends with one without a name
+	void (*check)(const struct config_section *settings, const struct config_report *report); // may be NULL
+	char *(*exclusive)(const struct config_section *settings);                                // may be NULL
+	bool (*divisible)(const struct config_section *settings, struct meow_error *err);         // may be NULL
 	bool built; // false: known, but left out of this build: using it is an error that says so
 };
 

@@ -160,14 +160,59 @@ void loader_read_routes(struct loader *loader, const struct yaml_node *node)
 }
 
 // A connector's message begins with the setting it is about; then that is the place, else the connector's section.
+// "client.linger.ms: ...": of a map the item that the text goes on with.
+static const char *place_of_item(const struct config_section *sink, size_t index, const char *text)
+{
+	const struct section_value *value = &sink->values[index];
+	for (size_t i = 0; i < value->count; i++) {
+		size_t size = value->items[i].key == NULL ? 0 : strlen(value->items[i].key);
+		if (size > 0 && strncmp(text, value->items[i].key, size) == 0 && text[size] == ':')
+			return value->items[i].place;
+	}
+	return config_place(sink, sink->settings[index].name);
+}
+
 static const char *place_of_message(const struct config_section *sink, const char *text)
 {
 	for (size_t i = 0; i < sink->count; i++) {
 		size_t size = strlen(sink->settings[i].name);
 		if (strncmp(text, sink->settings[i].name, size) == 0 && strchr(":. ", text[size]) != NULL)
-			return config_place(sink, sink->settings[i].name);
+			return place_of_item(sink, i, text[size] == '\0' ? text : text + size + 1);
 	}
 	return sink->place;
+}
+
+void config_tell(const struct config_report *report, const struct meow_error *err)
+{
+	report->problem(report->arg, err);
+}
+
+// A connector's problem with its section.
+struct sink_check {
+	struct loader *loader;
+	const struct config_section *sink;
+};
+
+static void add_sink_problem(void *arg, const struct meow_error *err)
+{
+	const struct sink_check *check = arg;
+	problem_add(&check->loader->problems, err->kind, place_of_message(check->sink, err->text), "%s.%s",
+		check->sink->path, err->text);
+}
+
+// True if the connector has nothing to say.
+static bool check_sink(struct loader *loader, const struct config_route *route)
+{
+	struct sink_check check = {loader, route->sink};
+	const struct config_report report = {add_sink_problem, &check};
+	struct meow_error err;
+	size_t before = loader->problems.count;
+	if (route->connector->check != NULL)
+		route->connector->check(route->sink, &report);
+	if (loader->problems.count == before && config_number(route->settings, "partitions") > 1 &&
+		route->connector->divisible != NULL && !route->connector->divisible(route->sink, &err))
+		config_tell(&report, &err);
+	return loader->problems.count == before;
 }
 
 static bool has_wrong_values(const struct config_section *section)
@@ -204,17 +249,8 @@ void loader_check_routes(struct loader *loader)
 	}
 	for (size_t i = 0; i < config->route_count; i++) {
 		const struct config_route *route = &config->routes[i];
-		struct meow_error err;
-		if (has_wrong_values(route->sink))
-			continue; // reported already; what follows from it would only confuse
-		if (route->connector->check != NULL && !route->connector->check(route->sink, &err))
-			problem_add(&loader->problems, err.kind, place_of_message(route->sink, err.text), "%s.%s",
-				route->sink->path, err.text);
-		else if (config_number(route->settings, "partitions") > 1 && route->connector->divisible != NULL &&
-				 !route->connector->divisible(route->sink, &err))
-			problem_add(&loader->problems, err.kind, place_of_message(route->sink, err.text), "%s.%s",
-				route->sink->path, err.text);
-		else
+		// What follows from a value that is wrong, which was reported, would only confuse.
+		if (!has_wrong_values(route->sink) && check_sink(loader, route))
 			check_shared_sinks(loader, i, sinks);
 	}
 	for (size_t i = 0; i < config->route_count; i++)

@@ -74,8 +74,8 @@ struct connector_impl {
 	enum connector_rule when_empty;
 	const char *stop_advice; // for SINK_STOP: what else than `subscription resume` helps: "bring its data back"
 
-	// What can be checked without a connection: names, combinations. Fills err with the setting's name in it.
-	bool (*check)(const struct config_section *settings, struct meow_error *err);
+	// What can be checked without a connection: names, combinations. Tells of each problem that there is.
+	void (*check)(const struct config_section *settings, const struct config_report *report);
 
 	// Two routes may not share a sink: the text that must differ between routes (e.g. a path, "redis url stream"),
 	// to be freed by the caller; NULL if sharing is fine. May be NULL.

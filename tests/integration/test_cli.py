@@ -737,6 +737,14 @@ class Configuration(Case):
                                     '%s:5:13: routes.a.window: "1" is out of range: 64KB to 1GB\n'
                                     '%s:4:21: unknown setting routes.a.file.formt\n' % (path, path, path))
 
+    def test_check_names_every_error_that_a_connector_finds(self):
+        path = self.write("routes:\n  a:\n    redis:\n      url: http://x\n      stream: 's {nope}'\n      streams: {order: ''}\n"
+                          "  b:\n    redis:\n      url: redis://x\n      stream: s\n      tls_ca: x\n      sentinel_user: me\n")
+        done = meowmx("config", "check", "-c", path, store=False)
+        self.assertEqual(done.status, 78)
+        self.assertEqual([re.sub(r": .*", "", line[len(path) + 1:]) for line in done.text.splitlines()],
+                         ["4:12", "5:15", "6:16", "11:15", "12:22"])
+
     def test_check_is_quiet_about_what_is_good(self):
         path = self.write("routes:\n  注文:\n    file: {path: x.jsonl}\n")
         done = self.good("config", "check", "-c", path, store=False)

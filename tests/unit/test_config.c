@@ -12,11 +12,17 @@
 
 // --- a program's connectors
 
-static bool check_pipe(const struct config_section *settings, struct meow_error *err)
+static void check_pipe(const struct config_section *settings, const struct config_report *report)
 {
-	if (strcmp(config_text(settings, "path"), "/bad") == 0)
-		return error_set(err, MEOW_CONFIG, "path: nothing can be written there");
-	return config_count(settings, "client") < 5 || error_set(err, MEOW_CONFIG, "too much of everything");
+	struct meow_error err;
+	if (strcmp(config_text(settings, "path"), "/bad") == 0) {
+		error_set(&err, MEOW_CONFIG, "path: nothing can be written there");
+		config_tell(report, &err);
+	}
+	if (config_count(settings, "client") >= 5) {
+		error_set(&err, MEOW_CONFIG, "too much of everything");
+		config_tell(report, &err);
+	}
 }
 
 static char *exclusive_pipe(const struct config_section *settings)
