@@ -44,9 +44,9 @@ struct connector_host {
 	void (*refused)(void *arg, int64_t position, const struct meow_error *err);
 	// Something a person should know, once, that stops nothing.
 	void (*notice)(void *arg, const char *text);
-	// Is the executor's lease still its own? Asked once the connector has fenced at the sink whoever was there before,
-	// and before it reads what they left. If it is, done(done_arg) is called, within this call or later on the loop; if
-	// not, the connector is destroyed. After destroy done is not called any more. NULL where there are no leases.
+	// Is the executor's lease still its own? For a connector that has fenced at the sink whoever was there before, and
+	// is about to read what they left. If it is, done(done_arg) is called, within this call or later on the loop; if not,
+	// the connector is destroyed. After destroy done is not called any more. NULL where there are no leases.
 	void (*confirm)(void *arg, void (*done)(void *done_arg), void *done_arg);
 };
 
@@ -57,7 +57,8 @@ struct connector_context {
 	const char *store_id;                  // a UUID
 	const char *route;
 	int layout, partition;
-	int64_t epoch; // of the lease: rises with each take-over
+	int partitions; // of the layout
+	int64_t epoch;  // of the lease: rises with each take-over
 	int64_t generation;
 	const struct connector_host *host;
 	void *host_arg;

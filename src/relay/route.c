@@ -50,6 +50,7 @@ void route_drop_sink(struct route *route)
 	route_watch_unfollow(route);
 	follow_destroy(route->follow);
 	route->follow = NULL;
+	route->confirmed = NULL;
 	if (route->connector)
 		route->env.connector->destroy(route->connector);
 	route->connector = NULL;

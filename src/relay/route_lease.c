@@ -71,6 +71,42 @@ void route_lease_plan(struct route *route)
 	loop_timer_start(route->lease_timer, at_us - now_us(route));
 }
 
+static void on_renewed(void *arg, const struct session_lease_state *state, const struct meow_error *err);
+
+static void renew(struct route *route)
+{
+	struct session_lease lease = lease_of(route);
+	route->renewing = true;
+	route->confirming = route->confirmed != NULL;
+	route->lease_asked_us = now_us(route);
+	session_lease_renew(route->session, &lease, on_renewed, route);
+}
+
+// What was asked before the connector's question proves nothing about the time since.
+static void answer_connector(struct route *route)
+{
+	void (*confirmed)(void *arg) = route->confirmed;
+	if (!confirmed || route->renewing)
+		return;
+	if (!route->confirming) {
+		renew(route);
+		return;
+	}
+	route->confirmed = NULL;
+	confirmed(route->confirmed_arg);
+}
+
+void route_lease_confirm(void *arg, void (*done)(void *done_arg), void *done_arg)
+{
+	struct route *route = arg;
+	if (!route_lease_check(route))
+		return;
+	route->confirmed = done;
+	route->confirmed_arg = done_arg;
+	route->confirming = false;
+	answer_connector(route);
+}
+
 static void on_renewed(void *arg, const struct session_lease_state *state, const struct meow_error *err)
 {
 	struct route *route = arg;
@@ -78,11 +114,12 @@ static void on_renewed(void *arg, const struct session_lease_state *state, const
 	if (err) {
 		route_fail(route, err, true);
 	} else if (state->epoch != route->lease.epoch) {
-		return; // it was lost, or taken anew, meanwhile
+		answer_connector(route); // it was lost, or taken anew, meanwhile
 	} else if (!state->held) {
 		lose(route, MEOW_CONFLICT, "another relay has taken the lease");
 	} else {
 		lease_renew(&route->lease, route->lease_asked_us);
+		answer_connector(route);
 		route_lease_plan(route);
 		if (route->phase != PHASE_RUNNING || !lease_gives_up(state->mine, state->least, state->above))
 			return;
@@ -97,12 +134,8 @@ void route_lease_due(void *arg)
 	struct route *route = arg;
 	if (!route->lease.epoch || !route_lease_check(route))
 		return;
-	if (!route->renewing && route->session_ready) {
-		struct session_lease lease = lease_of(route);
-		route->renewing = true;
-		route->lease_asked_us = now_us(route);
-		session_lease_renew(route->session, &lease, on_renewed, route);
-	}
+	if (!route->renewing && route->session_ready)
+		renew(route);
 	route_lease_plan(route);
 }
 

@@ -208,6 +208,7 @@ static void open_sink(struct route *route)
 		.route = route->settings.name,
 		.layout = route->layout,
 		.partition = route->settings.partition,
+		.partitions = route->settings.partitions,
 		.epoch = route->lease.epoch,
 		.generation = route->checkpoint.generation,
 		.host = &route_host,

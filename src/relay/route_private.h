@@ -66,7 +66,10 @@ struct route {
 	int64_t lease_free_us;  // since when the lease has been free for relays that own fewer, -1 if it is not
 	char waits_for[128];    // who has it, empty if nobody else
 	bool acquiring, renewing;
-	bool giving_up; // to a relay that owns fewer
+	void (*confirmed)(void *arg); // the connector waits for a renewal, NULL: it does not
+	void *confirmed_arg;
+	bool confirming; // the renewal under way was asked for after its question
+	bool giving_up;  // to a relay that owns fewer
 	int layout;
 
 	struct checkpoint checkpoint; // as loaded; its fingerprint is owned
@@ -125,6 +128,7 @@ struct log_field route_partition_field(const struct route *route); // left out o
 void route_lease_first(struct route *route);
 void route_lease_ask(struct route *route);
 bool route_lease_check(struct route *route);
+void route_lease_confirm(void *route, void (*done)(void *done_arg), void *done_arg); // of connector_host
 void route_lease_due(void *route);          // the timer's: renews, or finds that it is lost
 void route_lease_plan(struct route *route); // the next of these
 bool route_may_save(const struct route *route);

@@ -93,19 +93,12 @@ static void on_delivered(void *arg, struct batch *batch)
 	route_delivered(arg, batch);
 }
 
-// There are no leases yet: whoever runs the route owns it.
-static void on_confirm(void *arg, void (*done)(void *done_arg), void *done_arg)
-{
-	(void)arg;
-	done(done_arg);
-}
-
 const struct connector_host route_host = {.opened = on_opened,
 	.delivered = on_delivered,
 	.failed = on_failed,
 	.refused = on_refused,
 	.notice = on_notice,
-	.confirm = on_confirm};
+	.confirm = route_lease_confirm};
 
 // --- poison ---
 

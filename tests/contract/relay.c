@@ -140,6 +140,7 @@ bool contract_open(struct contract_relay *relay)
 		.store_id = relay->store_id,
 		.route = "contract",
 		.partition = relay->partition,
+		.partitions = relay->partition + 1,
 		.epoch = relay->epoch,
 		.generation = relay->generation,
 		.host = &host,

@@ -315,6 +315,18 @@ static void work(void *arg)
 
 // --- the connector ---
 
+static void confirmed(void *arg)
+{
+	struct sim_connector *connector = arg;
+	struct connector_memory memory = {.kind = MEMORY_NONE};
+	if (sink.settings.remembers)
+		memory =
+			(struct connector_memory){sink.delivered ? MEMORY_HELD : MEMORY_EMPTY, sink.delivered, 0, sink.fingerprint};
+	connector->upheavals = sink.upheavals;
+	sink.open = connector;
+	connector->host->opened(connector->host_arg, &memory);
+}
+
 static void opened(void *arg)
 {
 	struct sim_connector *connector = arg;
@@ -327,14 +339,8 @@ static void opened(void *arg)
 		fail(connector, "cannot be reached");
 		return;
 	}
-	struct connector_memory memory = {.kind = MEMORY_NONE};
-	sink.owner = connector->number;
-	if (sink.settings.remembers)
-		memory =
-			(struct connector_memory){sink.delivered ? MEMORY_HELD : MEMORY_EMPTY, sink.delivered, 0, sink.fingerprint};
-	connector->upheavals = sink.upheavals;
-	sink.open = connector;
-	connector->host->opened(connector->host_arg, &memory);
+	sink.owner = connector->number; // which fences whoever was there before
+	connector->host->confirm(connector->host_arg, confirmed, connector);
 }
 
 static struct connector *create(const struct connector_context *context, struct meow_error *err)
