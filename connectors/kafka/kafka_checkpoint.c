@@ -63,8 +63,8 @@ static void pause_between_looks(void)
 	nanosleep(&(struct timespec){.tv_nsec = 20000000}, NULL);
 }
 
-// With `wait` it is expected to appear.
-static bool look(struct kafka_checkpoint *checkpoint, bool wait, struct shape *shape, struct meow_error *err)
+// Waits for a while until it has so many partitions; 0: for no more than an answer.
+static bool look(struct kafka_checkpoint *checkpoint, int partitions, struct shape *shape, struct meow_error *err)
 {
 	rd_kafka_topic_t *topic = rd_kafka_topic_new(checkpoint->producer, checkpoint->topic, NULL);
 	if (topic == NULL)
@@ -80,9 +80,8 @@ static bool look(struct kafka_checkpoint *checkpoint, bool wait, struct shape *s
 			shape_of(metadata, shape);
 			rd_kafka_metadata_destroy(metadata);
 		}
-		bool later = failed != RD_KAFKA_RESP_ERR_NO_ERROR
-						 ? may_pass(failed)
-						 : may_pass(shape->state) || (wait && shape->state == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART);
+		bool later = failed != RD_KAFKA_RESP_ERR_NO_ERROR ? may_pass(failed)
+														  : may_pass(shape->state) || shape->partitions < partitions;
 		clock_gettime(CLOCK_MONOTONIC, &now);
 		if (!later || closing(checkpoint) || now.tv_sec > end.tv_sec)
 			break;
@@ -129,8 +128,8 @@ static bool was_created(struct kafka_checkpoint *checkpoint, rd_kafka_event_t *e
 static bool create(struct kafka_checkpoint *checkpoint, struct meow_error *err)
 {
 	char text[MEOW_ERROR_TEXT_SIZE];
-	rd_kafka_NewTopic_t *topic = rd_kafka_NewTopic_new(
-		checkpoint->topic, checkpoint->partition + 1, checkpoint->replication, text, sizeof(text));
+	rd_kafka_NewTopic_t *topic =
+		rd_kafka_NewTopic_new(checkpoint->topic, checkpoint->partitions, checkpoint->replication, text, sizeof(text));
 	if (topic == NULL)
 		return error_set(err, MEOW_CONFIG, "checkpoint topic %s cannot be created: %s", checkpoint->topic, text);
 	// Small segments, because only whole ones are compacted: the topic stays at some megabytes.
@@ -149,6 +148,27 @@ static bool create(struct kafka_checkpoint *checkpoint, struct meow_error *err)
 	rd_kafka_queue_destroy(queue);
 	rd_kafka_NewTopic_destroy(topic);
 	return ok;
+}
+
+// Of several executors one is first; whether there are enough now, the next look tells.
+static bool add_partitions(struct kafka_checkpoint *checkpoint, struct meow_error *err)
+{
+	char text[MEOW_ERROR_TEXT_SIZE];
+	rd_kafka_NewPartitions_t *more =
+		rd_kafka_NewPartitions_new(checkpoint->topic, (size_t)checkpoint->partitions, text, sizeof(text));
+	rd_kafka_queue_t *queue = more != NULL ? rd_kafka_queue_new(checkpoint->producer) : NULL;
+	if (queue == NULL) {
+		if (more != NULL)
+			rd_kafka_NewPartitions_destroy(more);
+		return error_no_memory(err);
+	}
+	rd_kafka_CreatePartitions(checkpoint->producer, &more, 1, NULL, queue);
+	rd_kafka_event_t *event = wait_for_answer(checkpoint, queue, err);
+	if (event != NULL)
+		rd_kafka_event_destroy(event);
+	rd_kafka_queue_destroy(queue);
+	rd_kafka_NewPartitions_destroy(more);
+	return event != NULL;
 }
 
 static bool check_policy(struct kafka_checkpoint *checkpoint, rd_kafka_event_t *event, struct meow_error *err)
@@ -198,29 +218,45 @@ static bool check_configs(struct kafka_checkpoint *checkpoint, struct meow_error
 	return ok;
 }
 
+static bool too_few(const struct kafka_checkpoint *checkpoint, const struct shape *shape, struct meow_error *err)
+{
+	return error_set(err, MEOW_CONFIG,
+		"checkpoint topic %s has %d partition%s, and each of the route's %d needs one of its own: give it %d",
+		checkpoint->topic, shape->partitions, shape->partitions == 1 ? "" : "s", checkpoint->partitions,
+		checkpoint->partitions);
+}
+
+// It is there, with enough partitions.
+static bool make_topic(
+	struct kafka_checkpoint *checkpoint, struct shape *ret_shape, bool *ret_created, struct meow_error *err)
+{
+	if (!look(checkpoint, 0, ret_shape, err))
+		return false;
+	if (ret_shape->state == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART) {
+		if (!checkpoint->create)
+			return error_set(err, MEOW_UNAVAILABLE,
+				"checkpoint topic %s does not exist, and create is false: create it with cleanup.policy=compact and %d "
+				"partition%s",
+				checkpoint->topic, checkpoint->partitions, checkpoint->partitions == 1 ? "" : "s");
+		if (!create(checkpoint, err) || !look(checkpoint, checkpoint->partitions, ret_shape, err))
+			return false;
+		*ret_created = true;
+	}
+	if (ret_shape->state != RD_KAFKA_RESP_ERR_NO_ERROR)
+		return not_answered(checkpoint, ret_shape->state, err);
+	if (ret_shape->partitions < checkpoint->partitions && checkpoint->create &&
+		(!add_partitions(checkpoint, err) || !look(checkpoint, checkpoint->partitions, ret_shape, err)))
+		return false;
+	return ret_shape->partitions >= checkpoint->partitions || too_few(checkpoint, ret_shape, err);
+}
+
 bool kafka_checkpoint_check(
 	struct kafka_checkpoint *checkpoint, bool *ret_created, int *ret_copies, struct meow_error *err)
 {
 	struct shape shape;
 	bool created = false;
-	if (!look(checkpoint, false, &shape, err))
+	if (!make_topic(checkpoint, &shape, &created, err))
 		return false;
-	if (shape.state == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART) {
-		if (!checkpoint->create)
-			return error_set(err, MEOW_UNAVAILABLE,
-				"checkpoint topic %s does not exist, and create is false: create it with cleanup.policy=compact and "
-				"%d partitions",
-				checkpoint->topic, checkpoint->partition + 1);
-		if (!create(checkpoint, err) || !look(checkpoint, true, &shape, err))
-			return false;
-		created = true;
-	}
-	if (shape.state != RD_KAFKA_RESP_ERR_NO_ERROR)
-		return not_answered(checkpoint, shape.state, err);
-	if (shape.partitions <= checkpoint->partition)
-		return error_set(err, MEOW_CONFIG,
-			"checkpoint topic %s has %d partitions, and partition %d of the route needs one of its own: give it %d",
-			checkpoint->topic, shape.partitions, checkpoint->partition, checkpoint->partition + 1);
 	if (checkpoint->replication > 0 && shape.copies < checkpoint->replication)
 		return error_set(err, MEOW_CONFIG,
 			"checkpoint topic %s has replication factor %d, and replication is %d: give it as many copies as the data "

@@ -11,15 +11,15 @@
 struct kafka_checkpoint {
 	rd_kafka_t *producer; // borrowed
 	char *topic;
-	int partition;
+	int partition, partitions; // of the route, and so of the topic
 	int layout;
 	int replication;         // of a topic that is created and of one that is there; -1: the broker's own
-	bool create;             // if it is missing
+	bool create;             // if it is missing, and more partitions if there are too few
 	rd_kafka_conf_t *reader; // of the consumer that reads the position back
 	atomic_bool closing;
 };
 
-// The topic is there and set as it must be; if need be it is created. Tells how many copies of it the brokers keep.
+// The topic is there and set as it must be; if need be it is created, or given more partitions. Tells how many copies of it the brokers keep.
 MEOW_MUST_USE bool kafka_checkpoint_check(
 	struct kafka_checkpoint *checkpoint, bool *ret_created, int *ret_copies, struct meow_error *err);
 

@@ -50,6 +50,7 @@ bool kafka_exactly_prepare(struct kafka *kafka, rd_kafka_conf_t *conf, struct me
 	const struct config_section *settings = kafka->context.settings;
 	struct kafka_checkpoint checkpoint = {.topic = strdup(kafka->exactly.topic),
 		.partition = kafka->context.partition,
+		.partitions = kafka->context.partitions,
 		.layout = kafka->context.layout,
 		.replication = config_has(settings, "replication") ? (int)config_number(settings, "replication") : -1,
 		.create = config_bool(settings, "create")};

@@ -372,13 +372,29 @@ static void test_a_checkpoint_topic_that_forgets_is_refused(void **state)
 	expect_error(relay, MEOW_CONFIG, TEXTS(broker.checkpoint, "cleanup.policy=delete", "compact"));
 }
 
-static void test_a_checkpoint_topic_with_too_few_partitions_is_refused(void **state)
+static void test_a_checkpoint_topic_gets_a_partition_for_each_of_the_route(void **state)
 {
-	struct contract_relay *relay = make_relay(*state);
+	struct fixture *fixture = *state;
+	struct contract_relay *relay = make_relay(fixture);
 	kafka_create_topic(servers(), broker.checkpoint, "cleanup.policy", "compact"); // with two
 	relay->partition = 2;
+	assert_true(contract_publish(relay, 50, LONG_MS));
+	assert_int_equal(kafka_partition_count(servers(), broker.checkpoint), 3);
+	contract_close(relay);
+	assert_true(try_open(relay));
+	assert_int_equal(relay->memory_delivered, 50);
+	contract_close(relay);
+	relay->partition = 1; // has its own position
+	assert_true(try_open(relay));
+	assert_int_equal(relay->memory_kind, MEMORY_EMPTY);
+	contract_relay_finish(relay);
+
+	start_settings(fixture, server_url(broker.server));
+	contract_set(fixture->settings, "create", "false");
+	relay = make_relay(fixture);
+	relay->partition = 3;
 	assert_false(try_open(relay));
-	expect_error(relay, MEOW_CONFIG, TEXTS(broker.checkpoint, "has 2 partitions", "3"));
+	expect_error(relay, MEOW_CONFIG, TEXTS(broker.checkpoint, "has 3 partitions", "give it 4"));
 }
 
 static void test_a_checkpoint_topic_with_too_few_copies_is_refused(void **state)
@@ -394,7 +410,7 @@ static void test_a_checkpoint_topic_with_too_few_copies_is_refused(void **state)
 static void test_with_create_false_the_checkpoint_topic_is_not_created(void **state)
 {
 	struct fixture *fixture = *state;
-	start_settings(fixture, servers());
+	start_settings(fixture, server_url(broker.server));
 	contract_set(fixture->settings, "create", "false");
 	struct contract_relay *relay = make_relay(fixture);
 	assert_false(try_open(relay));
@@ -595,7 +611,7 @@ int main(int argc, char **argv)
 		CASE(test_a_transaction_of_somebody_else_is_said_and_waited_for),
 		CASE(test_records_of_somebody_else_are_named_and_refused),
 		CASE(test_a_checkpoint_topic_that_forgets_is_refused),
-		CASE(test_a_checkpoint_topic_with_too_few_partitions_is_refused),
+		CASE(test_a_checkpoint_topic_gets_a_partition_for_each_of_the_route),
 		CASE(test_a_checkpoint_topic_with_too_few_copies_is_refused),
 		CASE(test_with_create_false_the_checkpoint_topic_is_not_created),
 		CASE(test_an_event_too_large_for_the_topic_is_refused_alone),
