@@ -3,6 +3,7 @@
 
 #include "base/text.h"
 
+#include <stdint.h>
 #include <string.h>
 
 static rd_kafka_t *make_client(const char *servers, rd_kafka_type_t type)
@@ -26,12 +27,21 @@ static void expect_none(rd_kafka_error_t *error)
 		fail_msg("%s", rd_kafka_error_string(error));
 }
 
+static rd_kafka_vu_t bytes_part(rd_kafka_vtype_t type, const char *text)
+{
+	return (rd_kafka_vu_t){.vtype = type, .u.mem = {(void *)(uintptr_t)text, strlen(text)}};
+}
+
 static void put(rd_kafka_t *client, const char *topic, const char *key, const char *value)
 {
-	assert_int_equal(rd_kafka_producev(client, RD_KAFKA_V_TOPIC(topic), RD_KAFKA_V_PARTITION(0),
-						 RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY), RD_KAFKA_V_KEY(key, strlen(key)),
-						 RD_KAFKA_V_VALUE((void *)(uintptr_t)value, strlen(value)), RD_KAFKA_V_END),
-		RD_KAFKA_RESP_ERR_NO_ERROR);
+	const rd_kafka_vu_t parts[] = {
+		{.vtype = RD_KAFKA_VTYPE_TOPIC, .u.cstr = topic},
+		{.vtype = RD_KAFKA_VTYPE_PARTITION, .u.i32 = 0},
+		{.vtype = RD_KAFKA_VTYPE_MSGFLAGS, .u.i = RD_KAFKA_MSG_F_COPY},
+		bytes_part(RD_KAFKA_VTYPE_KEY, key),
+		bytes_part(RD_KAFKA_VTYPE_VALUE, value),
+	};
+	expect_none(rd_kafka_produceva(client, parts, sizeof(parts) / sizeof(*parts)));
 }
 
 void kafka_write(const char *servers, const char *topic, const char *key, const char *value)
