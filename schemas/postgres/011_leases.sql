@@ -5,6 +5,7 @@ CREATE TABLE IF NOT EXISTS meowmx_layouts (
     subscription  text NOT NULL,
     layout        integer NOT NULL,
     partitions    integer NOT NULL,
+    cut           bigint, -- they run up to here and no further: another layout is to follow
     PRIMARY KEY (subscription, layout)
 );
 

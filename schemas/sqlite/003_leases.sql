@@ -5,6 +5,7 @@ CREATE TABLE meowmx_layouts (
     subscription  TEXT NOT NULL,
     layout        INTEGER NOT NULL,
     partitions    INTEGER NOT NULL,
+    cut           INTEGER, -- they run up to here and no further: another layout is to follow
     PRIMARY KEY (subscription, layout)
 ) STRICT, WITHOUT ROWID;
 

@@ -101,6 +101,7 @@ int run_subscription_list(const struct invocation *invocation);
 int run_subscription_show(const struct invocation *invocation);
 int run_subscription_resume(const struct invocation *invocation);
 int run_subscription_skip(const struct invocation *invocation);
+int run_subscription_repartition(const struct invocation *invocation);
 int run_subscription_adopt(const struct invocation *invocation);
 int run_version(const struct invocation *invocation);
 int run_help(const struct invocation *invocation);

@@ -170,6 +170,20 @@ static const struct command subscription_commands[] = {
 		.least_words = 2,
 		.most_words = 2,
 		.run = run_subscription_skip},
+	{.name = "repartition",
+		.usages = USAGES("NAME N [--yes] [--dry-run]"),
+		.summary = "give a route another number of partitions",
+		.store = true,
+		.details = "Stop all relays that run the route, and set its partitions to N in the configuration. Partitions "
+				   "that stand at\n"
+				   "different positions must first be run up to the highest: this says so, and with the number of "
+				   "partitions as\n"
+				   "it was a relay runs them exactly to there. Then run it again: the new partitions begin behind that "
+				   "position.",
+		.options = move_options,
+		.least_words = 2,
+		.most_words = 2,
+		.run = run_subscription_repartition},
 	{.name = "adopt",
 		.usages = USAGES("NAME [--as NEWNAME] [--yes] [--dry-run]"),
 		.summary = "take over a subscription of Python meowmx where it stands",

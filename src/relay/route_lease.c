@@ -152,7 +152,10 @@ static void on_wake(void *arg)
 static bool note_holder(struct route *route, const char *holder)
 {
 	bool other = strncmp(route->waits_for, holder ? holder : "", sizeof(route->waits_for) - 1) != 0;
-	if (holder && other)
+	if (other && route->cut)
+		LOG(LOG_INFO, "the partition has run to the end of its layout: waiting for `meowmx subscription repartition`",
+			ROUTE_FIELDS(route), LOG_NUMBER("position", route->cut));
+	else if (other && holder)
 		LOG(LOG_INFO, "another relay has the lease: waiting for it", ROUTE_FIELDS(route), LOG_TEXT("holder", holder));
 	snprintf(route->waits_for, sizeof(route->waits_for), "%s", holder ? holder : "");
 	return other;
@@ -176,12 +179,16 @@ static void wait_for_lease(struct route *route, const struct session_lease_state
 {
 	int64_t pause_us = LOOK_FREE_US;
 	route->phase = PHASE_CANDIDATE;
-	bool other = note_holder(route, state->holder);
+	bool over = state->cut && !state->holder;
+	route->cut = over ? state->cut : 0;
+	bool other = note_holder(route, over ? "`meowmx subscription repartition`" : state->holder);
 	if (other || route->state != ROUTE_UNASSIGNED)
 		route_show_state(route, ROUTE_UNASSIGNED);
 	if (state->holder) {
 		pause_us = look_after_us(route, state);
 		route->lease_free_us = -1;
+	} else if (over) {
+		pause_us = LOOK_US;
 	} else if (route->lease_free_us < 0) {
 		route->lease_free_us = now_us(route);
 	}
@@ -194,6 +201,7 @@ static void take(struct route *route, const struct session_lease_state *state)
 	bool waited = *route->waits_for != '\0';
 	lease_take(&route->lease, state->epoch, route->lease_asked_us);
 	route->layout = state->layout;
+	route->cut = state->cut;
 	route->waits_for[0] = '\0';
 	route->lease_free_us = -1;
 	route->phase = PHASE_OPENING;
@@ -211,10 +219,10 @@ static void refuse_layout(struct route *route, int partitions)
 	struct meow_error err;
 	const char *name = route->settings.name;
 	error_set(&err, MEOW_CONFIG,
-		"the store has %s in %d partition%s, the configuration in %d: set partitions: %d again, or give the route "
-		"another "
-		"name",
-		name, partitions, partitions == 1 ? "" : "s", route->settings.partitions, partitions);
+		"the store has %s in %d partition%s, the configuration in %d: set partitions: %d again, or `meowmx "
+		"subscription repartition %s %d`",
+		name, partitions, partitions == 1 ? "" : "s", route->settings.partitions, partitions, name,
+		route->settings.partitions);
 	if (route->phase == PHASE_HALTED && strcmp(route->err.text, err.text) == 0)
 		loop_timer_start(route->timer, LOOK_US);
 	else

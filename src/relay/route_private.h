@@ -71,6 +71,8 @@ struct route {
 	bool confirming; // the renewal under way was asked for after its question
 	bool giving_up;  // to a relay that owns fewer
 	int layout;
+	int64_t cut; // where the layout ends: it runs up to here and no further; 0: it does not
+	bool at_cut; // it has read up to there
 
 	struct checkpoint checkpoint; // as loaded; its fingerprint is owned
 	char *loaded_fingerprint;

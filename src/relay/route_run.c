@@ -21,7 +21,7 @@ static size_t batch_bytes(const struct route *route)
 // small batch, which would leave as small a room again: batches that once are small would stay so for a whole backlog.
 static void make_room(struct route *route)
 {
-	size_t room = route->poison ? 0 : window_room(route->window);
+	size_t room = route->poison || route->at_cut ? 0 : window_room(route->window);
 	follow_room(route->follow, room < batch_bytes(route) ? 0 : room);
 }
 
@@ -45,6 +45,7 @@ void route_run(struct route *route)
 		return;
 	}
 	route->phase = PHASE_RUNNING;
+	route->at_cut = false;
 	route->run_since_us = route->watch.moved_us = loop_now_us(route->env.loop);
 	route->store_lost = false;
 	route_set_state(route, ROUTE_RUNNING);
@@ -144,6 +145,19 @@ static void send(struct route *route, struct batch *batch)
 	route->env.connector->send(route->connector, batch);
 }
 
+// Where the layout ends, nothing behind is this partition's any more.
+static void end_at_cut(struct route *route, struct batch *batch)
+{
+	size_t count = batch->count;
+	if (!route->cut || batch->position < route->cut)
+		return;
+	while (count > 0 && batch->events[count - 1].position > route->cut)
+		count--;
+	batch_cut(batch, count);
+	batch->position = route->cut;
+	route->at_cut = true;
+}
+
 static void on_batch(void *arg, struct batch *batch)
 {
 	struct route *route = arg;
@@ -151,6 +165,7 @@ static void on_batch(void *arg, struct batch *batch)
 		batch_destroy(batch);
 		return;
 	}
+	end_at_cut(route, batch);
 	route->watch.filtered += partition_keep(batch, route->settings.partition, route->settings.partitions);
 	size_t count = batch->count ? admitted(route, batch) : 0;
 	if (route->poison) {
@@ -166,6 +181,8 @@ static void on_batch(void *arg, struct batch *batch)
 	}
 	if (route->poison && window_empty(route->window))
 		halt_at_poison(route);
+	else if (route->at_cut && !route->poison && route->phase == PHASE_RUNNING)
+		route_drain(route);
 	else if (route->phase == PHASE_RUNNING)
 		make_room(route);
 	route_update_metrics(route);

@@ -105,6 +105,7 @@ struct session_lease_state {
 	bool held;          // acquired, or renewed
 	int64_t epoch;      // one more with each acquisition
 	int layout;         // acquire: the newest
+	int64_t cut;        // acquire: its partitions run up to here and no further, and are not had behind it; 0: for ever
 	int partitions;     // acquire: its number of partitions; 0 if somebody else makes the first layout at this moment
 	const char *holder; // acquire, of another's that has not expired: who, NULL if it is free
 	int64_t until_us;   // of another's: until when, by the store's clock

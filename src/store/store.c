@@ -304,6 +304,41 @@ bool store_subscription_skip(struct meow_store *store, const char *name, int64_t
 		error, MEOW_INVALID, "%s has stopped at position %" PRId64 ", not at %" PRId64, name, stopped_at, position);
 }
 
+bool store_still_run(const char *subscription, const char *relay, struct meow_error *err)
+{
+	return error_set(err, MEOW_UNAVAILABLE,
+		"%s is run by %s: stop all relays that run it, or wait until the lease of a dead one has run out", subscription,
+		relay);
+}
+
+bool store_repartition_begin(struct meow_store *store, struct store_repartition *repartition, struct meow_error *err)
+{
+	WITH_ERROR(err);
+	repartition->items = NULL;
+	repartition->count = 0;
+	if (!store->impl->repartition_begin(store, repartition, error))
+		return false;
+	return repartition->count > 0 || missing(repartition->name, error);
+}
+
+bool store_repartition_cut(
+	struct meow_store *store, const struct store_repartition *repartition, struct meow_error *err)
+{
+	WITH_ERROR(err);
+	return store->impl->repartition_cut(store, repartition, error);
+}
+
+bool store_repartition_finish(
+	struct meow_store *store, const struct store_repartition *repartition, struct meow_error *err)
+{
+	WITH_ERROR(err);
+	bool done;
+	return store->impl->repartition_finish(store, repartition, &done, error) &&
+		   (done || error_set(error, MEOW_CONFLICT,
+						"a partition of %s was taken by somebody else meanwhile, and nothing was changed: run it again",
+						repartition->name));
+}
+
 bool store_subscription_adopt(struct meow_store *store, const struct store_adopt *wanted,
 	struct store_adoption *ret_adoption, struct meow_error *err)
 {

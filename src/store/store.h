@@ -65,6 +65,35 @@ MEOW_MUST_USE bool store_subscription_resume(struct meow_store *store, const cha
 MEOW_MUST_USE bool store_subscription_skip(
 	struct meow_store *store, const char *name, int64_t position, struct meow_error *err);
 
+// `subscription repartition`: another number of partitions. The old ones run exactly up to a cut, are fenced by a raised
+// epoch, in the store and then by the caller at their sinks, and the new ones begin behind the cut.
+//
+//   begin    takes the leases of all old partitions, for a minute. MEOW_MISSING: no such subscription. MEOW_UNAVAILABLE: a
+//            relay runs it
+//   cut      gives them back; with a cut, relays run them up to there and no further
+//   finish   the new layout begins behind the cut. MEOW_CONFLICT: somebody has taken a lease since
+struct store_partition {
+	int partition;
+	int64_t delivered, position, generation, epoch;
+	bool published; // it has delivered an event
+};
+struct store_repartition {
+	const char *name;
+	const char *relay; // in whose name, that no other process ever has
+	int wanted;        // partitions of the new layout
+	int64_t cut;       // 0: not known yet
+	// Filled by begin:
+	int layout, partitions;
+	struct store_partition *items; // to be freed by the caller; fewer than partitions where some have never run
+	size_t count;
+};
+MEOW_MUST_USE bool store_repartition_begin(
+	struct meow_store *store, struct store_repartition *repartition, struct meow_error *err);
+MEOW_MUST_USE bool store_repartition_cut(
+	struct meow_store *store, const struct store_repartition *repartition, struct meow_error *err);
+MEOW_MUST_USE bool store_repartition_finish(
+	struct meow_store *store, const struct store_repartition *repartition, struct meow_error *err);
+
 // A position that is settled: every event at or below it that will ever be there is there. As high as it gets without
 // waiting for longer than a second.
 MEOW_MUST_USE bool store_settled(struct meow_store *store, int64_t *ret_position, struct meow_error *err);

@@ -67,6 +67,13 @@ struct store_impl {
 	bool (*subscription_skip)(
 		struct meow_store *store, const char *name, int64_t position, bool *ret_done, struct meow_error *err);
 
+	// See store.h. begin may find no partition at all. *ret_done: nobody had taken a lease.
+	bool (*repartition_begin)(struct meow_store *store, struct store_repartition *repartition, struct meow_error *err);
+	bool (*repartition_cut)(
+		struct meow_store *store, const struct store_repartition *repartition, struct meow_error *err);
+	bool (*repartition_finish)(
+		struct meow_store *store, const struct store_repartition *repartition, bool *ret_done, struct meow_error *err);
+
 	// NULL where Python meowmx has no subscriptions that could be adopted.
 	bool (*subscription_adopt)(struct meow_store *store, const struct store_adopt *wanted,
 		struct store_adoption *ret_adoption, struct meow_error *err);
@@ -99,6 +106,7 @@ MEOW_MUST_USE bool store_check_event(const struct meow_new_event *event, struct 
 MEOW_MUST_USE bool store_random_uuid(char ret_text[STORE_UUID_SIZE], struct meow_error *err);
 
 // The errors that every kind says in the same words. Each returns false.
+bool store_still_run(const char *subscription, const char *relay, struct meow_error *err);
 bool store_conflict(const struct meow_append *append, int64_t found, struct meow_error *err);
 bool store_type_mismatch(const char *aggregate_id, const char *known_type, const char *type, struct meow_error *err);
 

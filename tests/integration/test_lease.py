@@ -251,6 +251,108 @@ class Sharing(Case):
         self.check(self.arrived(2))
 
 
+class Repartition(Case):
+    def repartition(self, route, partitions, routes):
+        """Exit status, and what it says."""
+        config = os.path.join(scratch(), self.name + ".yaml")
+        with open(config, "w", encoding="utf-8") as out:
+            out.write("store: {url: '%s'}\nroutes:\n" % self.url +
+                      "".join("  %s: %s\n" % each for each in routes.items()))
+        done = subprocess.run([MEOWMX, "subscription", "repartition", route, str(partitions), "-c", config, "--yes"],
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+        return done.returncode, done.stdout
+
+    def append(self, aggregates):
+        lines = "".join('{"aggregate_type":"order","aggregate_id":"%s","type":"e","data":{}}\n' % aggregate
+                        for aggregate in aggregates)
+        self.meowmx("append", "-", input=lines.encode())
+
+    def head(self):
+        return int(self.psql.run("SELECT max(id) FROM es_events")[0])
+
+    def run_up_to(self, routes, position):
+        relay = self.relay(routes)
+        wait_until("all positions", lambda: self.numbers("position") == [position, position])
+        return relay
+
+    def test_old_partitions_run_to_the_cut_and_new_ones_begin_there(self):
+        self.append(range(40))
+        relay = self.run_up_to(self.to_redis(2), 40)
+        status, said = self.repartition("cache", 3, self.to_redis(3))
+        self.assertEqual(status, 69, said)
+        self.assertIn("cache is run by ", said)
+        self.assertEqual(relay.end(), 0)
+        places = {aggregate: place for _, aggregate, _, place in self.arrived(2)}
+        # As if partition 0 had run on while partition 1 stood still.
+        self.append([aggregate for aggregate, place in places.items() if place == 1])
+        cut = self.head()
+        self.psql.run("UPDATE meowmx_checkpoints SET position = %d WHERE partition = 0" % cut)
+        self.append(range(40))
+        status, said = self.repartition("cache", 3, self.to_redis(2))
+        self.assertEqual((status, "set partitions: 3 first" in said), (78, True))
+        status, said = self.repartition("cache", 3, self.to_redis(3))
+        self.assertEqual(status, 69, said)
+        self.assertIn("1 of the 2 partitions of cache are behind position %d, the lowest at 40" % cut, said)
+
+        relay = self.run_up_to(self.to_redis(2), cut)
+        wait_until("that it says so", lambda: relay.said().count("has run to the end of its layout") == 2, 10)
+        self.assertEqual(relay.get("/readyz")[0], 200)
+        self.assertEqual(max(position for position, _, _, _ in self.arrived(2)), cut)
+        self.assertEqual(relay.end(), 0)
+        before = self.numbers("epoch")
+        status, said = self.repartition("cache", 3, self.to_redis(3))
+        self.assertEqual((status, "begin behind position %d" % cut in said), (0, True), said)
+        old = [int(line) for line in self.psql.run("SELECT epoch FROM meowmx_checkpoints WHERE layout = 0 ORDER BY partition")]
+        self.assertEqual(old, [epoch + 1 for epoch in before])
+        store = self.psql.run("SELECT left(store_id::text, 8) FROM meowmx_meta")[0].strip()
+        for partition, epoch in enumerate(old):  # whoever still publishes for the old layout is refused by Redis
+            key = "meowmx:%s:cache:0:%d:epoch" % (store, partition)
+            self.assertTrue(self.client.ask("GET", key).startswith("%d." % epoch))
+        self.assertEqual(len(self.meowmx("subscription", "show", "cache", "--json").splitlines()), 3)
+
+        relay = self.relay(self.to_redis(3))
+        self.took(relay, 3, 20)
+        wait_until("all events", lambda: len(self.arrived(3)) >= self.head())
+        self.assertEqual(relay.end(), 0)
+        entries = sorted(self.arrived(3))
+        self.assertEqual([position for position, _, _, _ in entries], list(range(1, self.head() + 1)))
+        versions = {}
+        for _, aggregate, version, _ in entries:
+            self.assertEqual(version, versions.get(aggregate, -1) + 1)
+            versions[aggregate] = version
+        relay = self.relay(self.to_redis(2))
+        wait_until("a stopped route", lambda: "repartition cache 2" in relay.route("cache").get("reason", ""))
+        self.assertEqual(relay.end(), 0)
+
+    def test_in_a_sqlite_store(self):
+        self.url = "sqlite:" + os.path.join(scratch(), self.name + ".db")
+        self.meowmx("setup")
+        path = os.path.join(scratch(), self.name + "-{partition}.jsonl")
+        routes = lambda count: {"audit": "{partitions: %d, file: {path: '%s'}}" % (count, path)}  # noqa: E731
+
+        def lines(count):
+            found = []
+            for partition in range(count):
+                if os.path.exists(path.replace("{partition}", str(partition))):
+                    with open(path.replace("{partition}", str(partition)), encoding="utf-8") as file:
+                        found += [json.loads(line)["position"] for line in file]
+            return sorted(found)
+
+        self.append(range(20))
+        relay = self.relay(routes(1))
+        wait_until("its events", lambda: len(lines(1)) == 20)
+        self.assertEqual(self.repartition("audit", 2, routes(2))[0], 69)
+        self.assertEqual(relay.end(), 0)
+        self.append(range(20))
+        status, said = self.repartition("audit", 2, routes(2))
+        self.assertEqual(status, 0, said)
+        relay = self.relay(routes(2))
+        wait_until("all events", lambda: len(lines(2)) >= 40)
+        self.assertEqual(relay.end(), 0)
+        self.assertEqual(lines(2), list(range(1, 41)))
+        self.assertGreater(len(lines(2)), len(lines(1)))
+
+
 class Files(Case):
     def to_files(self, partitions):
         self.file = os.path.join(scratch(), self.name + "-{partition}.jsonl")
@@ -310,10 +412,10 @@ class Files(Case):
         wait_until("the dead one's partition", lambda: running(second) == 2, LEASE + 5)
         self.assertLess(time.monotonic() - began, LEASE + 1)
         self.writer.end()
-        wait_until("all events", lambda: second.route("audit").get("caught_up"))
+        count = len(self.meowmx("load").splitlines())
+        wait_until("all events", lambda: len(self.lines(2)) >= count)
         self.assertEqual(second.end(), 0)
         entries = self.lines(2)
-        count = len(self.meowmx("load").splitlines())
         self.assertEqual((len(entries), len({entry[0] for entry in entries})), (count, count))
 
 

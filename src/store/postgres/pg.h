@@ -120,6 +120,10 @@ bool pg_status(struct meow_store *base, struct store_status *ret_status, struct 
 bool pg_subscriptions(
 	struct meow_store *base, const char *name, struct store_subscriptions *ret_list, struct meow_error *err);
 bool pg_subscription_resume(struct meow_store *base, const char *name, bool *ret_done, struct meow_error *err);
+bool pg_repartition_begin(struct meow_store *base, struct store_repartition *repartition, struct meow_error *err);
+bool pg_repartition_cut(struct meow_store *base, const struct store_repartition *repartition, struct meow_error *err);
+bool pg_repartition_finish(
+	struct meow_store *base, const struct store_repartition *repartition, bool *ret_done, struct meow_error *err);
 bool pg_subscription_skip(
 	struct meow_store *base, const char *name, int64_t position, bool *ret_done, struct meow_error *err);
 bool pg_subscription_adopt(struct meow_store *base, const struct store_adopt *wanted,

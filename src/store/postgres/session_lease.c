@@ -17,7 +17,8 @@ enum {
 	FOUND_HOLDER,
 	FOUND_UNTIL,
 	FOUND_LENGTH,
-	FOUND_LEFT
+	FOUND_LEFT,
+	ACQUIRED_CUT
 };
 enum { RENEWED, RENEWED_MINE, RENEWED_LEAST, RENEWED_ABOVE };
 
@@ -71,6 +72,7 @@ static void answer_acquire(struct request *request)
 	struct session_lease_state state = {.held = !PQgetisnull(result, 0, ACQUIRED_EPOCH),
 		.layout = (int)pg_number32(result, 0, ACQUIRED_LAYOUT),
 		.partitions = (int)pg_number32(result, 0, ACQUIRED_PARTITIONS),
+		.cut = pg_signed64(result, 0, ACQUIRED_CUT),
 		.mine = (int)pg_number32(result, 0, ACQUIRED_MINE),
 		.least = (int)pg_number32(result, 0, ACQUIRED_LEAST)};
 	if (state.held) {

@@ -301,6 +301,9 @@ static const struct store_impl impl = {
 	.subscriptions = lite_subscriptions,
 	.subscription_resume = lite_subscription_resume,
 	.subscription_skip = lite_subscription_skip,
+	.repartition_begin = lite_repartition_begin,
+	.repartition_cut = lite_repartition_cut,
+	.repartition_finish = lite_repartition_finish,
 	.bulk = lite_bulk,
 };
 

@@ -50,6 +50,10 @@ enum lite_statement {
 	LITE_READ_REVERSE,
 	LITE_READ_CATEGORY,
 	LITE_READ_CATEGORY_REVERSE,
+	LITE_REPARTITION_BEGUN,
+	LITE_REPARTITION_FIND,
+	LITE_REPARTITION_LAYOUT,
+	LITE_REPARTITION_RELEASE,
 	LITE_SETUP_CHECK,
 	LITE_SETUP_META,
 	LITE_SNAPSHOT_LOAD,
@@ -241,6 +245,10 @@ bool lite_status(struct meow_store *base, struct store_status *ret_status, struc
 bool lite_subscriptions(
 	struct meow_store *base, const char *name, struct store_subscriptions *ret_list, struct meow_error *err);
 bool lite_subscription_resume(struct meow_store *base, const char *name, bool *ret_done, struct meow_error *err);
+bool lite_repartition_begin(struct meow_store *base, struct store_repartition *repartition, struct meow_error *err);
+bool lite_repartition_cut(struct meow_store *base, const struct store_repartition *repartition, struct meow_error *err);
+bool lite_repartition_finish(
+	struct meow_store *base, const struct store_repartition *repartition, bool *ret_done, struct meow_error *err);
 bool lite_subscription_skip(
 	struct meow_store *base, const char *name, int64_t position, bool *ret_done, struct meow_error *err);
 bool lite_bulk(struct meow_store *base, const struct store_bulk_line *lines, size_t count,

@@ -17,6 +17,7 @@ struct found {
 	bool taken;
 	bool counted; // this relay is among those that run the subscription, for long enough yet
 	bool known;   // the subscription has a checkpoint
+	int64_t position;
 };
 
 static void note_lease(struct lite_call *call, const struct session_lease *lease, int64_t now_us, struct found *found)
@@ -46,11 +47,13 @@ static bool find(struct lite *lite, struct request *request, int64_t now_us, str
 		*ret = (struct found){.state = {.layout = (int)lite_int(&call, 0),
 								  .partitions = (int)lite_int(&call, 1),
 								  .epoch = lite_int(&call, 2),
+								  .cut = lite_int(&call, 11),
 								  .mine = (int)lite_int(&call, 6),
 								  .least = (int)lite_int(&call, 7),
 								  .above = (int)lite_int(&call, 8)},
 			.counted = lite_int(&call, 9) != 0,
-			.known = lite_int(&call, 10) != 0};
+			.known = lite_int(&call, 10) != 0,
+			.position = lite_int(&call, 12)};
 		note_lease(&call, lease, now_us, ret);
 		free(request->holder);
 		request->holder = ret->taken ? strdup(lite_text(&call, 3).data) : NULL;
@@ -117,6 +120,7 @@ static bool take(struct lite *lite, const struct session_lease *lease, int64_t n
 static bool may_take(const struct found *found, const struct session_lease *lease)
 {
 	return !found->taken && found->state.partitions == lease->partitions &&
+		   (!found->state.cut || found->position < found->state.cut) &&
 		   (lease->even_unfair || found->state.mine <= found->state.least);
 }
 

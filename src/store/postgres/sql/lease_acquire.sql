@@ -5,16 +5,16 @@
 -- another has it. (What was found is looked at again, under the row's lock, before it is changed.) set_config makes the
 -- new epoch durable whatever synchronous_commit says.
 WITH known AS (
-    SELECT layout, partitions FROM meowmx_layouts WHERE subscription = $1::text ORDER BY layout DESC LIMIT 1
+    SELECT layout, partitions, cut FROM meowmx_layouts WHERE subscription = $1::text ORDER BY layout DESC LIMIT 1
 ), made AS (
     INSERT INTO meowmx_layouts (subscription, layout, partitions)
     SELECT $1::text, 0,
            CASE WHEN EXISTS (SELECT FROM meowmx_checkpoints WHERE subscription = $1::text) THEN 1 ELSE $3::int END
     WHERE NOT EXISTS (SELECT FROM known)
     ON CONFLICT DO NOTHING
-    RETURNING layout, partitions
+    RETURNING layout, partitions, cut
 ), newest AS (
-    SELECT layout, partitions FROM known UNION ALL SELECT layout, partitions FROM made
+    SELECT layout, partitions, cut FROM known UNION ALL SELECT layout, partitions, cut FROM made
 ), alive AS (
     INSERT INTO meowmx_relays (subscription, relay, until, length)
     SELECT $1::text, $4::text, clock_timestamp() + $5::bigint * interval '1 ms', $5::bigint * interval '1 ms'
@@ -24,7 +24,7 @@ WITH known AS (
 ), gone AS (
     DELETE FROM meowmx_relays WHERE subscription = $1::text AND until < clock_timestamp() - interval '1 day'
 ), found AS (
-    SELECT c.epoch, c.lease_holder, c.lease_until, c.lease_length,
+    SELECT c.epoch, c.position, c.lease_holder, c.lease_until, c.lease_length,
            (extract(epoch FROM c.lease_until) * 1000000)::bigint AS until_us,
            c.lease_until > clock_timestamp() AND c.lease_until <= clock_timestamp() + c.lease_length
            AND c.lease_holder <> $4::text AND (c.epoch, (extract(epoch FROM c.lease_until) * 1000000)::bigint)
@@ -48,6 +48,7 @@ WITH known AS (
            $5::bigint * interval '1 ms'
     FROM newest n CROSS JOIN shares s CROSS JOIN set_config('synchronous_commit', 'on', true)
     WHERE n.partitions = $3::int AND ($8::boolean OR s.mine <= s.least) AND NOT EXISTS (SELECT FROM found WHERE taken)
+      AND (n.cut IS NULL OR n.cut > coalesce((SELECT position FROM found), 0))
     ON CONFLICT (subscription, layout, partition) DO UPDATE SET
         epoch = c.epoch + 1, lease_holder = excluded.lease_holder, lease_until = excluded.lease_until,
         lease_length = excluded.lease_length
@@ -59,5 +60,5 @@ WITH known AS (
 SELECT coalesce(n.layout, 0), coalesce(n.partitions, 0), s.mine::int, least(s.least, 2147483647)::int, t.epoch,
        coalesce(f.epoch, 0), CASE WHEN f.taken THEN f.lease_holder END, coalesce(f.until_us, 0),
        coalesce(extract(epoch FROM f.lease_length) * 1000, 0)::bigint,
-       coalesce(extract(epoch FROM f.lease_until - clock_timestamp()) * 1000000, 0)::bigint
+       coalesce(extract(epoch FROM f.lease_until - clock_timestamp()) * 1000000, 0)::bigint, coalesce(n.cut, 0)
 FROM shares s LEFT JOIN newest n ON true LEFT JOIN found f ON true LEFT JOIN taken t ON true

@@ -2,7 +2,7 @@
 -- its partitions, the lease, how the partitions are shared, whether this relay counts for long enough yet, and whether
 -- the subscription has a checkpoint.
 WITH newest AS (
-    SELECT layout, partitions FROM meowmx_layouts WHERE subscription = ?1 ORDER BY layout DESC LIMIT 1
+    SELECT layout, partitions, cut FROM meowmx_layouts WHERE subscription = ?1 ORDER BY layout DESC LIMIT 1
 ), owned AS (
     SELECT c.lease_holder AS relay, count(*) AS partitions, sum(c.partition > ?2) AS above
     FROM meowmx_checkpoints c JOIN newest n ON c.layout = n.layout
@@ -17,6 +17,6 @@ SELECT coalesce(n.layout, 0), coalesce(n.partitions, 0), coalesce(c.epoch, 0), c
        coalesce((SELECT o.above FROM owned o WHERE o.relay = ?3), 0),
        EXISTS (SELECT 1 FROM meowmx_relays r WHERE r.subscription = ?1 AND r.relay = ?3
                AND r.until BETWEEN ?4 + ?5 / 10 * 7 AND ?4 + ?5),
-       EXISTS (SELECT 1 FROM meowmx_checkpoints e WHERE e.subscription = ?1)
+       EXISTS (SELECT 1 FROM meowmx_checkpoints e WHERE e.subscription = ?1), coalesce(n.cut, 0), coalesce(c.position, 0)
 FROM (SELECT 1) LEFT JOIN newest n ON true
 LEFT JOIN meowmx_checkpoints c ON c.subscription = ?1 AND c.layout = n.layout AND c.partition = ?2
