@@ -278,10 +278,17 @@ static void wait_with_refused(struct meow_subscription *subscription, const stru
 	loop_timer_start(subscription->timer, pause_ms * MS);
 }
 
+static void tell_paused(struct meow_subscription *subscription)
+{
+	if (subscription->told_state != MEOW_SUBSCRIPTION_PAUSED)
+		show_state(subscription, "PAUSED", NULL, 0);
+	tell(subscription, MEOW_SUBSCRIPTION_PAUSED, NULL, 0, 0);
+}
+
 static void wait_paused(struct meow_subscription *subscription)
 {
 	subscription->phase = PHASE_REFUSED;
-	tell(subscription, MEOW_SUBSCRIPTION_PAUSED, NULL, 0, 0);
+	tell_paused(subscription);
 	loop_timer_start(subscription->timer, PAUSED_AGAIN_US);
 }
 
@@ -403,6 +410,26 @@ static enum outcome save_position(struct meow_subscription *subscription, struct
 	return commit(subscription, &work, err) ? OUTCOME_DONE : OUTCOME_LOST;
 }
 
+// While nothing comes: has an operator paused it, resumed it, or moved it?
+static enum outcome look(struct meow_subscription *subscription, struct meow_error *err)
+{
+	struct store_subscriptions list;
+	if (!store_subscriptions(subscription->store, subscription->settings.name, &list, err))
+		return OUTCOME_LOST;
+	struct checkpoint found = list.count ? list.items[0].checkpoint : (struct checkpoint){0};
+	store_subscriptions_free(&list);
+	if (found.generation != subscription->work.generation)
+		return OUTCOME_MOVED;
+	return found.paused ? OUTCOME_PAUSED : OUTCOME_DONE;
+}
+
+static void tell_running(struct meow_subscription *subscription)
+{
+	if (subscription->told_state == MEOW_SUBSCRIPTION_PAUSED)
+		show_state(subscription, "RUNNING", NULL, 0);
+	tell(subscription, MEOW_SUBSCRIPTION_RUNNING, NULL, 0, 0);
+}
+
 static bool has_caught_up(const struct meow_subscription *subscription)
 {
 	struct follow_stats stats;
@@ -421,13 +448,16 @@ static void on_pass_timer(void *arg)
 	bool caught_up = until_caught_up && has_caught_up(subscription);
 	if (until_caught_up && !caught_up)
 		return;
-	enum outcome outcome = save_position(subscription, &err);
+	bool moved_on = subscription->work.position != subscription->saved_position;
+	enum outcome outcome = moved_on || caught_up ? save_position(subscription, &err) : look(subscription, &err);
 	if (outcome == OUTCOME_LOST)
 		recover(subscription, &err);
 	else if (outcome == OUTCOME_MOVED)
 		start_again(subscription);
 	else if (caught_up)
 		end(subscription);
+	else
+		outcome == OUTCOME_PAUSED ? tell_paused(subscription) : tell_running(subscription);
 }
 
 // --- connecting ---

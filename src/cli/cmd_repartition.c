@@ -45,14 +45,15 @@ static const struct connector_impl *find_connector(const char *name)
 }
 
 // What the sink has must fit what the store says: it may be ahead, by a checkpoint that was never written.
-static bool take_memory(struct plan *plan, struct store_partition *item, const struct connector_memory *memory,
-	struct meow_error *err)
+static bool take_memory(
+	struct plan *plan, struct store_partition *item, const struct connector_memory *memory, struct meow_error *err)
 {
 	bool held = memory->kind == MEMORY_HELD && memory->generation >= item->generation;
 	bool forgot = held ? memory->delivered < item->delivered : memory->kind != MEMORY_NONE && item->published;
 	if (forgot && plan->connector->when_behind != SINK_GO_ON)
 		return error_set(err, MEOW_CONFIG,
-			"the sink remembers less of partition %d than the store: let a relay run %s as it is, see what it says, and "
+			"the sink remembers less of partition %d than the store: let a relay run %s as it is, see what it says, "
+			"and "
 			"come back",
 			item->partition, plan->what.name);
 	if (held && memory->delivered > item->position)
@@ -102,10 +103,11 @@ static int run_to_cut(struct plan *plan)
 	const struct store_repartition *what = &plan->what;
 	if (!store_repartition_cut(plan->store, what, &err))
 		return cli_fail(plan->invocation, &err);
-	cli_say("%zu of the %d partitions of %s are behind position %lld, the lowest at %lld", plan->behind, what->partitions,
-		what->name, (long long)what->cut, (long long)plan->lowest);
-	cli_say("start a relay whose configuration has partitions: %d: it runs them up to %lld and no further. Stop it, and "
-			"run this again",
+	cli_say("%zu of the %d partitions of %s are behind position %lld, the lowest at %lld", plan->behind,
+		what->partitions, what->name, (long long)what->cut, (long long)plan->lowest);
+	cli_say(
+		"start a relay whose configuration has partitions: %d: it runs them up to %lld and no further. Stop it, and "
+		"run this again",
 		what->partitions, (long long)what->cut);
 	return error_exit_status(MEOW_UNAVAILABLE);
 }
@@ -167,8 +169,8 @@ static int with_config(struct plan *plan, const struct config *config)
 		return cli_fail(plan->invocation, &err);
 	}
 	if (config_number(plan->route->settings, "partitions") != plan->what.wanted) {
-		error_set(&err, MEOW_CONFIG, "the configuration has %s in %lld partitions: set partitions: %d first", plan->what.name,
-			(long long)config_number(plan->route->settings, "partitions"), plan->what.wanted);
+		error_set(&err, MEOW_CONFIG, "the configuration has %s in %lld partitions: set partitions: %d first",
+			plan->what.name, (long long)config_number(plan->route->settings, "partitions"), plan->what.wanted);
 		return cli_fail(plan->invocation, &err);
 	}
 	if (getentropy(token, sizeof(token)) != 0)
@@ -190,7 +192,8 @@ int run_subscription_repartition(const struct invocation *invocation)
 	int64_t wanted;
 	int status;
 	if (!text_to_int64(bytes_of(invocation->words[1]), &wanted) || wanted < 1 || wanted > 1000)
-		return command_misused(invocation, "N must be a number of partitions, 1 to 1000, not \"%s\"", invocation->words[1]);
+		return command_misused(
+			invocation, "N must be a number of partitions, 1 to 1000, not \"%s\"", invocation->words[1]);
 	plan.what.wanted = (int)wanted;
 	struct config *config = cli_load_config(invocation, &status);
 	if (config == NULL)

@@ -1,4 +1,4 @@
-// cmd_subscription.c: `subscription list|show|resume|skip|adopt`.
+// cmd_subscription.c: `subscription list|show|adopt`.
 #include "cli/cli.h"
 
 #include "base/text.h"
@@ -8,9 +8,12 @@
 #include <string.h>
 #include <time.h>
 
-static const char *state_of(const struct store_subscription *subscription)
+// One that nobody works on shows its pause by the flag alone.
+const char *subscription_state(const struct store_subscription *subscription)
 {
-	return subscription->checkpoint.state == NULL ? "UNASSIGNED" : subscription->checkpoint.state;
+	const struct checkpoint *checkpoint = &subscription->checkpoint;
+	const char *state = checkpoint->state == NULL ? "UNASSIGNED" : checkpoint->state;
+	return checkpoint->paused && strcmp(state, "UNASSIGNED") == 0 ? "PAUSED" : state;
 }
 
 static void put_text(struct buffer *out, const char *key, const char *text)
@@ -42,7 +45,7 @@ void subscription_json(struct buffer *out, const struct store_subscription *subs
 	buffer_put_json(out, bytes_of(checkpoint->subscription));
 	put_number(out, "layout", checkpoint->layout);
 	put_number(out, "partition", checkpoint->partition);
-	put_text(out, "state", state_of(subscription));
+	put_text(out, "state", subscription_state(subscription));
 	put_time(out, "since", subscription->since_us);
 	put_number(out, "position", checkpoint->position);
 	put_number(out, "delivered", checkpoint->delivered);
@@ -93,7 +96,7 @@ void subscription_table(struct buffer *out, const struct store_subscriptions *li
 		const struct store_subscription *item = &list->items[i];
 		char lag[CLI_DURATION_SIZE], progress[CLI_DURATION_SIZE];
 		put_name(out, list, i);
-		buffer_printf(out, " %-12s %12lld %12lld %12lld %10s  %s\n", state_of(item),
+		buffer_printf(out, " %-12s %12lld %12lld %12lld %10s  %s\n", subscription_state(item),
 			(long long)item->checkpoint.position, (long long)item->checkpoint.delivered, (long long)item->lag_events,
 			item->lag_us < 0 ? "?" : cli_duration(item->lag_us, lag), ago(item->progressed_at_us, progress));
 		if (item->checkpoint.reason != NULL)
@@ -101,8 +104,7 @@ void subscription_table(struct buffer *out, const struct store_subscriptions *li
 	}
 }
 
-// Finds the subscriptions (name NULL: all). Says what is wrong; then *ret_status is the exit status.
-static bool find(const struct invocation *invocation, struct meow_store *store, const char *name,
+bool subscription_find(const struct invocation *invocation, struct meow_store *store, const char *name,
 	struct store_subscriptions *list, int *ret_status)
 {
 	struct meow_error err;
@@ -125,7 +127,7 @@ static int print_list(const struct invocation *invocation, const char *name)
 	if (store == NULL)
 		return status;
 	struct store_subscriptions list;
-	if (find(invocation, store, name, &list, &status)) {
+	if (subscription_find(invocation, store, name, &list, &status)) {
 		struct buffer out;
 		buffer_init(&out);
 		for (size_t i = 0; invocation->options[OPTION_JSON] != NULL && i < list.count; i++) {
@@ -151,64 +153,6 @@ int run_subscription_list(const struct invocation *invocation)
 int run_subscription_show(const struct invocation *invocation)
 {
 	return print_list(invocation, invocation->words[0]);
-}
-
-// Shows where it stands and what would be done, and asks. position 0: a resume.
-static bool decide(const struct invocation *invocation, struct meow_store *store, int64_t position, int *ret_status)
-{
-	struct store_subscriptions list;
-	if (!find(invocation, store, invocation->words[0], &list, ret_status))
-		return false;
-	const struct store_subscription *item = &list.items[0];
-	char plan[MEOW_ERROR_TEXT_SIZE];
-	cli_say("%s is %s at position %lld, delivered %lld%s%s", item->checkpoint.subscription, state_of(item),
-		(long long)item->checkpoint.position, (long long)item->checkpoint.delivered,
-		item->checkpoint.reason == NULL ? "" : ": ", item->checkpoint.reason == NULL ? "" : item->checkpoint.reason);
-	if (position > 0)
-		snprintf(plan, sizeof(plan), "Step over the event at position %lld, which the sink will never get?",
-			(long long)position);
-	else
-		snprintf(plan, sizeof(plan), "Let it go on behind event %lld, as the store says?",
-			(long long)item->checkpoint.delivered);
-	store_subscriptions_free(&list);
-	if (invocation->options[OPTION_DRY_RUN] != NULL) {
-		cli_say("%s (dry run: nothing was done)", plan);
-		*ret_status = 0;
-		return false;
-	}
-	return cli_confirmed(invocation, plan, ret_status);
-}
-
-static int move(const struct invocation *invocation, int64_t position)
-{
-	int status;
-	struct meow_store *store = cli_open_store(invocation, &status);
-	if (store == NULL)
-		return status;
-	const char *name = invocation->words[0];
-	if (decide(invocation, store, position, &status)) {
-		struct meow_error err;
-		bool good = position > 0 ? store_subscription_skip(store, name, position, &err)
-								 : store_subscription_resume(store, name, &err);
-		status = good ? 0 : cli_fail(invocation, &err);
-		if (good)
-			cli_say("done; a relay that runs sees it within a second or two");
-	}
-	meow_store_close(store);
-	return status;
-}
-
-int run_subscription_resume(const struct invocation *invocation)
-{
-	return move(invocation, 0);
-}
-
-int run_subscription_skip(const struct invocation *invocation)
-{
-	int64_t position;
-	if (!text_to_int64(bytes_of(invocation->words[1]), &position) || position < 1)
-		return command_misused(invocation, "POSITION must be that of the event, not \"%s\"", invocation->words[1]);
-	return move(invocation, position);
 }
 
 static void say_adoption(

@@ -149,17 +149,40 @@ static const struct command subscription_commands[] = {
 		.least_words = 1,
 		.most_words = 1,
 		.run = run_subscription_show},
+	{.name = "pause",
+		.usages = USAGES("NAME [--yes] [--dry-run]"),
+		.summary = "let a subscription finish what is in flight, and rest",
+		.store = true,
+		.details = "Whoever works on it notices within a second. It rests, over restarts too, until it is resumed.",
+		.options = move_options,
+		.least_words = 1,
+		.most_words = 1,
+		.run = run_subscription_pause},
 	{.name = "resume",
 		.usages = USAGES("NAME [--yes] [--dry-run]"),
-		.summary = "let a stopped route go on",
+		.summary = "let a paused subscription or a stopped route go on",
 		.store = true,
-		.details =
-			"The route tries again where it stopped, and once trusts the position that the store keeps, whatever its\n"
-			"sink remembers. Correct what the reason names first.",
+		.details = "Ends a pause; one that has stopped besides needs a second resume.\n\n"
+				   "A stopped route tries again where it stopped, and once trusts the position that the store keeps, "
+				   "whatever its\n"
+				   "sink remembers. Correct what the reason names first.",
 		.options = move_options,
 		.least_words = 1,
 		.most_words = 1,
 		.run = run_subscription_resume},
+	{.name = "rewind",
+		.usages = USAGES("NAME POSITION|start [--yes] [--dry-run]"),
+		.summary = "publish again what comes after a position",
+		.store = true,
+		.details = "Raises the subscription's generation, which messages carry from then on: what a sink remembers of "
+				   "an older\n"
+				   "generation no longer counts. A Redis stream needs {generation} in its name, or is deleted before: "
+				   "the ids of\n"
+				   "its entries only rise.",
+		.options = move_options,
+		.least_words = 2,
+		.most_words = 2,
+		.run = run_subscription_rewind},
 	{.name = "skip",
 		.usages = USAGES("NAME POSITION [--yes] [--dry-run]"),
 		.summary = "let a stopped route step over the event it stopped at",
@@ -184,6 +207,17 @@ static const struct command subscription_commands[] = {
 		.least_words = 2,
 		.most_words = 2,
 		.run = run_subscription_repartition},
+	{.name = "delete",
+		.usages = USAGES("NAME [--yes] [--dry-run]"),
+		.summary = "forget a subscription and its position",
+		.store = true,
+		.details =
+			"Take its route out of the configuration first: a route of that name begins anew. What the sink has stays\n"
+			"there. Without --yes a subscription that somebody works on is refused.",
+		.options = move_options,
+		.least_words = 1,
+		.most_words = 1,
+		.run = run_subscription_delete},
 	{.name = "adopt",
 		.usages = USAGES("NAME [--as NEWNAME] [--yes] [--dry-run]"),
 		.summary = "take over a subscription of Python meowmx where it stands",

@@ -63,6 +63,7 @@ void route_drop_sink(struct route *route)
 		route->executor_delivered = mark.delivered;
 	}
 	window_reset(route->window, 0, 0, NULL);
+	route->watch.looking = route->pausing = false;
 	loop_timer_stop(route->save_timer);
 }
 
@@ -238,6 +239,18 @@ static void drain_is_over(struct route *route)
 	route_saved_last(route);
 }
 
+// The store does not answer: the next start learns the rest from the sink or sends it again.
+static void last_save_is_late(struct route *route)
+{
+	struct meow_error err;
+	if (route->stopping || !route->pausing) {
+		route_release(route);
+		return;
+	}
+	error_set(&err, MEOW_UNAVAILABLE, "the store does not answer");
+	route_fail(route, &err, true);
+}
+
 static void on_timer(void *arg)
 {
 	struct route *route = arg;
@@ -257,8 +270,8 @@ static void on_timer(void *arg)
 		if (!route->acquiring)
 			route_lease_ask(route);
 		return;
-	case PHASE_SAVING: // the store does not answer: the next start learns the rest from the sink or sends it again
-		route_release(route);
+	case PHASE_SAVING:
+		last_save_is_late(route);
 		return;
 	case PHASE_RELEASING: // it expires by itself
 		route->session_failed = true;
@@ -274,6 +287,12 @@ static void on_timer(void *arg)
 }
 
 // --- checkpoints ---
+
+static void rest_after_drain(struct route *route)
+{
+	route_drop_sink(route);
+	route_rest(route);
+}
 
 static void on_saved(void *arg, const struct meow_error *err)
 {
@@ -291,8 +310,10 @@ static void on_saved(void *arg, const struct meow_error *err)
 	lease_renew(&route->lease, route->save_asked_us);
 	if (route->saving_decision)
 		route->decision = false;
-	if (route->phase == PHASE_SAVING)
-		route->dirty ? route_save(route) : route_release(route);
+	if (route->phase == PHASE_SAVING && !route->dirty)
+		route->pausing && !route->stopping ? rest_after_drain(route) : route_release(route);
+	else if (route->phase == PHASE_SAVING)
+		route_save(route);
 	else if (route->dirty)
 		route_save_later(route);
 }
@@ -300,7 +321,7 @@ static void on_saved(void *arg, const struct meow_error *err)
 static const char *state_to_save(const struct route *route)
 {
 	if (route->phase == PHASE_SAVING)
-		return route_state_name(ROUTE_UNASSIGNED);
+		return route_state_name(route->pausing && !route->stopping ? ROUTE_PAUSED : ROUTE_UNASSIGNED);
 	return route->save_state ? route_state_name(route->state) : NULL;
 }
 
@@ -313,7 +334,7 @@ void route_save(struct route *route)
 	if (!route_lease_check(route))
 		return;
 	note_mark(route);
-	bool sound = route->state == ROUTE_RUNNING || route->phase == PHASE_SAVING;
+	bool sound = route->state == ROUTE_RUNNING || route->state == ROUTE_PAUSED || route->phase == PHASE_SAVING;
 	struct checkpoint save = {.subscription = route->settings.name,
 		.layout = route->layout,
 		.partition = route->settings.partition,
@@ -330,7 +351,8 @@ void route_save(struct route *route)
 		.keep_stop = !sound && route->keep_stop,
 		.decision_known = route->decision};
 	// It stays until it has led somewhere: a sink that is away for a moment does not undo it.
-	bool led_on = route->checkpoint.delivered > route->chosen_delivered || route->phase == PHASE_HALTED;
+	bool led_on = route->checkpoint.delivered > route->chosen_delivered ||
+				  (route->phase == PHASE_HALTED && route->state == ROUTE_FAILED);
 	save.decision_used = route->saving_decision = route->decision && led_on;
 	route->dirty = route->save_state = false;
 	route->saving = true;
@@ -433,6 +455,49 @@ void route_released(struct route *route)
 	loop_timer_start(route->timer, GIVEN_UP_US);
 }
 
+// --- what an operator does meanwhile ---
+
+void route_rest(struct route *route)
+{
+	route->phase = PHASE_HALTED;
+	if (route->state != ROUTE_PAUSED) {
+		error_set(
+			&route->err, MEOW_CONFIG, "paused: `meowmx subscription resume %s` lets it go on", route->settings.name);
+		route->error_position = 0;
+		LOG(LOG_INFO, "route is paused", ROUTE_FIELDS(route), LOG_NUMBER("position", route->checkpoint.position));
+		route_show_state(route, ROUTE_PAUSED);
+	}
+	loop_timer_start(route->timer, HALTED_POLL_US);
+}
+
+static void on_look(void *arg, const struct checkpoint *found, const struct meow_error *err)
+{
+	struct route *route = ((struct opening *)arg)->route;
+	struct meow_error moved;
+	route->watch.looking = false;
+	if (err) {
+		route_fail(route, err, true);
+	} else if (found->epoch != route->lease.epoch) {
+		return; // another relay has it now: the next renewal says so
+	} else if (route->phase == PHASE_RUNNING && found->generation != route->checkpoint.generation) {
+		error_set(&moved, MEOW_CONFLICT, "the checkpoint of %s was moved by an operator", route->settings.name);
+		route->row_moved = true;
+		route_fail(route, &moved, false);
+	} else if (route->phase == PHASE_RUNNING && found->paused) {
+		route->pausing = true;
+		route_drain(route);
+	}
+}
+
+void route_look(struct route *route)
+{
+	if (route->watch.looking)
+		return;
+	route->watch.looking = true;
+	session_checkpoint_load(
+		route->session, route->settings.name, route->layout, route->settings.partition, on_look, &route->opening);
+}
+
 static void tell_stopped(void *arg)
 {
 	struct route *route = arg;
@@ -464,13 +529,14 @@ void route_reopen(struct route *route)
 void route_report(const struct route *route, struct route_report *ret_report)
 {
 	bool sound = route->state == ROUTE_RUNNING || route->state == ROUTE_UNASSIGNED;
+	bool failing = !sound && route->state != ROUTE_PAUSED;
 	bool stands_still = *route->watch.standstill != '\0';
 	*ret_report = (struct route_report){.state = route->state,
 		.reason = !sound         ? route->err.text
 				  : stands_still ? route->watch.standstill
 								 : NULL,
-		.error_class = sound ? NULL : error_kind_name(route->err.kind),
-		.error_position = sound ? 0 : route->error_position,
+		.error_class = failing ? error_kind_name(route->err.kind) : NULL,
+		.error_position = failing ? route->error_position : 0,
 		.stands_still = stands_still,
 		.retry_in_ms = -1,
 		.held_back_by = *route->watch.held_by ? route->watch.held_by : NULL,

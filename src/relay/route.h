@@ -6,6 +6,7 @@
 //   another relay has the lease, or took it over -> UNASSIGNED: waits for it
 //   any failure -> RESTARTING: drop the connector (and the session, if it failed), back off, start again
 //   poison, a store behind its sinks, a sink that forgot -> FAILED: stays, with the reason, until resume or skip
+//   paused -> draining: what is in flight is finished, the checkpoint is written -> PAUSED: stays until resume
 //   stop -> draining: what is in flight is finished, the checkpoint is written, the lease given back -> UNASSIGNED
 #ifndef RELAY_ROUTE_H
 #define RELAY_ROUTE_H

@@ -89,19 +89,17 @@ static bool may_go_on(struct route *route, const struct checkpoint *loaded)
 	return true;
 }
 
-static void pause_here(struct route *route, enum route_state state, const struct checkpoint *loaded)
+static void stay_stopped(struct route *route, const struct checkpoint *loaded)
 {
 	route->phase = PHASE_HALTED;
-	if (route->state != state) {
-		error_set(&route->err, MEOW_CONFIG, "%s", loaded->reason ? loaded->reason : "paused");
+	if (route->state != ROUTE_FAILED) {
+		error_set(&route->err, MEOW_CONFIG, "%s", loaded->reason ? loaded->reason : "stopped");
 		route->error_position = loaded->error_position;
 		route->checkpoint.position = loaded->position;
 		route->checkpoint.generation = loaded->generation;
 		route->checkpoint.delivered = loaded->delivered;
-		LOG(state == ROUTE_PAUSED ? LOG_INFO : LOG_ERROR,
-			state == ROUTE_PAUSED ? "route is paused" : "route stays stopped", ROUTE_FIELDS(route),
-			LOG_TEXT("err", route->err.text));
-		route_show_state(route, state);
+		LOG(LOG_ERROR, "route stays stopped", ROUTE_FIELDS(route), LOG_TEXT("err", route->err.text));
+		route_show_state(route, ROUTE_FAILED);
 	}
 	loop_timer_start(route->timer, 1000 * MS);
 }
@@ -128,6 +126,19 @@ static void take_checkpoint(struct route *route, const struct checkpoint *loaded
 	route->executor_delivered = 0;
 }
 
+// The row keeps a stop and its reason: a pause ends without deciding anything.
+static void rest_here(struct route *route, const struct checkpoint *loaded)
+{
+	bool shows_other = loaded->state && strcmp(loaded->state, route_state_name(ROUTE_FAILED)) != 0 &&
+					   strcmp(loaded->state, route_state_name(ROUTE_PAUSED)) != 0;
+	take_checkpoint(route, loaded);
+	route_rest(route);
+	if (!shows_other)
+		return;
+	route->save_state = true;
+	route_save(route);
+}
+
 static void on_checkpoint(void *arg, const struct checkpoint *loaded, const struct meow_error *err)
 {
 	struct route *route = route_answered(arg, err);
@@ -142,8 +153,12 @@ static void on_checkpoint(void *arg, const struct checkpoint *loaded, const stru
 		loop_timer_start(route->timer, 1000 * MS);
 		return;
 	}
-	if (loaded->paused || (loaded->stop_kept && !loaded->resume_from_store)) {
-		pause_here(route, loaded->paused ? ROUTE_PAUSED : ROUTE_FAILED, loaded);
+	if (loaded->paused) {
+		rest_here(route, loaded);
+		return;
+	}
+	if (loaded->stop_kept && !loaded->resume_from_store) {
+		stay_stopped(route, loaded);
 		return;
 	}
 	bool fresh = !loaded->state && loaded->position == 0 && loaded->delivered == 0;

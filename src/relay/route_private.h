@@ -35,6 +35,7 @@ struct route_watch {
 	int64_t rate_milli;        // positions a second, in thousandths, smoothed
 	int64_t rated_position;
 	bool asking;          // for the store's head, while nobody follows it
+	bool looking;         // at the row, while the route runs
 	char held_by[160];    // who holds the settled position back, empty if nobody
 	char standstill[200]; // why it does not move although it runs, empty while it does
 };
@@ -101,6 +102,7 @@ struct route {
 	bool row_moved; // the row is somebody else's, or an operator moved it: it must be loaded before it is saved
 	bool session_failed;
 	bool stopping;
+	bool pausing; // it drains because an operator paused it
 	bool started_once;
 	int64_t run_since_us;
 	bool say_back; // that it runs again is said once that has lasted
@@ -162,6 +164,9 @@ void route_watch_holder(struct route *route, const struct session_holder *oldest
 void route_watch_tick(struct route *route);                                        // once a second
 void route_update_metrics(struct route *route);
 
+// Once a second while it runs: has an operator paused it, or moved it?
+void route_look(struct route *route);
+
 // Something failed. From the store: the session goes as well.
 void route_fail(struct route *route, const struct meow_error *err, bool from_store);
 
@@ -175,5 +180,6 @@ void route_touch(struct route *route);                              // soon
 void route_save_later(struct route *route);
 void route_close(struct route *route); // everything is dropped; then environment.stopped
 void route_saved_last(struct route *route);
+void route_rest(struct route *route); // PAUSED: asks once a second whether to go on
 
 #endif

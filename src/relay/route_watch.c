@@ -186,6 +186,8 @@ void route_watch_tick(struct route *route)
 		route->watch.asking = true;
 		session_head(route->session, on_head, route);
 	}
+	if (route->phase == PHASE_RUNNING)
+		route_look(route);
 	if (route->phase == PHASE_RUNNING && loop_now_us(route->env.loop) - route->run_since_us >= BACK_US)
 		route_is_back(route);
 	route_update_metrics(route);

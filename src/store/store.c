@@ -274,8 +274,8 @@ bool store_subscription_resume(struct meow_store *store, const char *name, struc
 		return false;
 	bool known = list.count > 0;
 	const char *state = known ? list.items[0].checkpoint.state : NULL;
-	error_set(
-		error, MEOW_INVALID, "%s has not stopped (it is %s): there is nothing to resume", name, state ? state : "new");
+	error_set(error, MEOW_INVALID, "%s neither pauses nor has stopped (it is %s): there is nothing to resume", name,
+		state ? state : "new");
 	store_subscriptions_free(&list);
 	return known ? false : missing(name, error);
 }
@@ -337,6 +337,65 @@ bool store_repartition_finish(
 		   (done || error_set(error, MEOW_CONFLICT,
 						"a partition of %s was taken by somebody else meanwhile, and nothing was changed: run it again",
 						repartition->name));
+}
+
+bool store_subscription_pause(struct meow_store *store, const char *name, struct meow_error *err)
+{
+	WITH_ERROR(err);
+	bool done;
+	return store->impl->subscription_pause(store, name, &done, error) && (done || missing(name, error));
+}
+
+bool store_subscription_rewind(struct meow_store *store, const char *name, int64_t position, struct meow_error *err)
+{
+	WITH_ERROR(err);
+	bool done = false;
+	struct store_subscriptions list;
+	if (position >= 0 && !store->impl->subscription_rewind(store, name, position, &done, error))
+		return false;
+	if (done)
+		return true;
+	if (!store->impl->subscriptions(store, name, &list, error))
+		return false;
+	bool known = list.count > 0;
+	int64_t at = 0, head = 0;
+	for (size_t i = 0; i < list.count; i++) {
+		const struct store_subscription *item = &list.items[i];
+		at = item->checkpoint.position > at ? item->checkpoint.position : at;
+		head =
+			item->checkpoint.position + item->lag_events > head ? item->checkpoint.position + item->lag_events : head;
+	}
+	store_subscriptions_free(&list);
+	if (!known)
+		return missing(name, error);
+	if (position > head)
+		return error_set(error, MEOW_INVALID,
+			"position %" PRId64 " lies beyond the end: %s stands at %" PRId64 ", and the store at %" PRId64, position,
+			name, at, head);
+	return error_set(error, MEOW_INVALID,
+		"%s stands at position %" PRId64 ": a rewind to %" PRId64 " would pass by events that were not delivered", name,
+		at, position);
+}
+
+bool store_subscription_delete(struct meow_store *store, const char *name, bool at_work, struct meow_error *err)
+{
+	WITH_ERROR(err);
+	bool done;
+	struct store_subscriptions list;
+	if (!store->impl->subscription_delete(store, name, at_work, &done, error))
+		return false;
+	if (done)
+		return true;
+	if (!store->impl->subscriptions(store, name, &list, error))
+		return false;
+	bool known = list.count > 0;
+	const char *state = known && list.items[0].checkpoint.state ? list.items[0].checkpoint.state : "UNASSIGNED";
+	error_set(error, MEOW_INVALID,
+		"%s is %s: a relay works on it, or did when it was killed; take the route out of its configuration first, or "
+		"give --yes",
+		name, state);
+	store_subscriptions_free(&list);
+	return known ? false : missing(name, error);
 }
 
 bool store_subscription_adopt(struct meow_store *store, const struct store_adopt *wanted,

@@ -56,14 +56,27 @@ MEOW_MUST_USE bool store_subscriptions(
 	struct meow_store *store, const char *name, struct store_subscriptions *ret_list, struct meow_error *err);
 void store_subscriptions_free(struct store_subscriptions *list);
 
-// `subscription resume`: ends a stop; the route then trusts `delivered` of the store once over a sink that knows less.
-// MEOW_MISSING: no such one. MEOW_INVALID: it has not stopped.
+// `subscription resume`: ends a pause, or else a stop; the route then trusts `delivered` of the store once over a sink that
+// knows less. MEOW_MISSING: no such one. MEOW_INVALID: it neither pauses nor has stopped.
 MEOW_MUST_USE bool store_subscription_resume(struct meow_store *store, const char *name, struct meow_error *err);
 
 // `subscription skip`: steps over the event at `position`, which must be the one it stopped at (the first event beyond
 // its position that its stop names), else MEOW_INVALID.
 MEOW_MUST_USE bool store_subscription_skip(
 	struct meow_store *store, const char *name, int64_t position, struct meow_error *err);
+
+// `subscription pause`: whoever works on it finishes what is in flight and rests until it is resumed. MEOW_MISSING.
+MEOW_MUST_USE bool store_subscription_pause(struct meow_store *store, const char *name, struct meow_error *err);
+
+// `subscription rewind`: everything beyond `position` (0: everything) is published again, in a new generation; what a sink
+// remembers of an older one no longer counts. MEOW_MISSING; MEOW_INVALID: it is not that far, or position is negative.
+MEOW_MUST_USE bool store_subscription_rewind(
+	struct meow_store *store, const char *name, int64_t position, struct meow_error *err);
+
+// `subscription delete`: forgets it and its position. MEOW_MISSING; MEOW_INVALID: somebody works on it, or did when he was
+// killed, and at_work does not say that it is to go all the same.
+MEOW_MUST_USE bool store_subscription_delete(
+	struct meow_store *store, const char *name, bool at_work, struct meow_error *err);
 
 // `subscription repartition`: another number of partitions. The old ones run exactly up to a cut, are fenced by a raised
 // epoch, in the store and then by the caller at their sinks, and the new ones begin behind the cut.

@@ -67,6 +67,14 @@ struct store_impl {
 	bool (*subscription_skip)(
 		struct meow_store *store, const char *name, int64_t position, bool *ret_done, struct meow_error *err);
 
+	// *ret_done: there is such a subscription; a rewind goes back and not forward; nobody works on one that is deleted, or
+	// at_work says that this does not matter.
+	bool (*subscription_pause)(struct meow_store *store, const char *name, bool *ret_done, struct meow_error *err);
+	bool (*subscription_rewind)(
+		struct meow_store *store, const char *name, int64_t position, bool *ret_done, struct meow_error *err);
+	bool (*subscription_delete)(
+		struct meow_store *store, const char *name, bool at_work, bool *ret_done, struct meow_error *err);
+
 	// See store.h. begin may find no partition at all. *ret_done: nobody had taken a lease.
 	bool (*repartition_begin)(struct meow_store *store, struct store_repartition *repartition, struct meow_error *err);
 	bool (*repartition_cut)(

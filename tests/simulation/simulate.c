@@ -494,8 +494,6 @@ static void live(struct world *world)
 			sim_sink_calm();
 			sim_store_pause(world->store, false);
 			sim_run_until(world->loop, sim_now(world->loop) + 5000000);
-			if (world->trouble == GENERATION_RISES)
-				sim_store_write(world->store); // one with nothing to save does not notice
 			let_it_catch_up(world);
 			if (world->trouble == NOTHING && !world->sink.poison)
 				check_wake_up(world);

@@ -294,6 +294,9 @@ static const struct store_impl impl = {
 	.repartition_begin = pg_repartition_begin,
 	.repartition_cut = pg_repartition_cut,
 	.repartition_finish = pg_repartition_finish,
+	.subscription_pause = pg_subscription_pause,
+	.subscription_rewind = pg_subscription_rewind,
+	.subscription_delete = pg_subscription_delete,
 	.subscription_adopt = pg_subscription_adopt,
 	.bulk = pg_bulk,
 };

@@ -124,6 +124,11 @@ bool pg_repartition_begin(struct meow_store *base, struct store_repartition *rep
 bool pg_repartition_cut(struct meow_store *base, const struct store_repartition *repartition, struct meow_error *err);
 bool pg_repartition_finish(
 	struct meow_store *base, const struct store_repartition *repartition, bool *ret_done, struct meow_error *err);
+bool pg_subscription_pause(struct meow_store *base, const char *name, bool *ret_done, struct meow_error *err);
+bool pg_subscription_rewind(
+	struct meow_store *base, const char *name, int64_t position, bool *ret_done, struct meow_error *err);
+bool pg_subscription_delete(
+	struct meow_store *base, const char *name, bool at_work, bool *ret_done, struct meow_error *err);
 bool pg_subscription_skip(
 	struct meow_store *base, const char *name, int64_t position, bool *ret_done, struct meow_error *err);
 bool pg_subscription_adopt(struct meow_store *base, const struct store_adopt *wanted,

@@ -130,11 +130,37 @@ bool pg_subscription_resume(struct meow_store *base, const char *name, bool *ret
 	return change(base, sql_subscription_resume, 1, values, ret_done, err);
 }
 
-bool pg_subscription_skip(
-	struct meow_store *base, const char *name, int64_t position, bool *ret_done, struct meow_error *err)
+// One of those that are told a position.
+static bool change_at(struct meow_store *base, const char *sql, const char *name, int64_t position, bool *ret_done,
+	struct meow_error *err)
 {
 	char number[24];
 	snprintf(number, sizeof(number), "%" PRId64, position);
 	const char *values[2] = {name, number};
-	return change(base, sql_subscription_skip, 2, values, ret_done, err);
+	return change(base, sql, 2, values, ret_done, err);
+}
+
+bool pg_subscription_skip(
+	struct meow_store *base, const char *name, int64_t position, bool *ret_done, struct meow_error *err)
+{
+	return change_at(base, sql_subscription_skip, name, position, ret_done, err);
+}
+
+bool pg_subscription_rewind(
+	struct meow_store *base, const char *name, int64_t position, bool *ret_done, struct meow_error *err)
+{
+	return change_at(base, sql_subscription_rewind, name, position, ret_done, err);
+}
+
+bool pg_subscription_pause(struct meow_store *base, const char *name, bool *ret_done, struct meow_error *err)
+{
+	const char *values[1] = {name};
+	return change(base, sql_subscription_pause, 1, values, ret_done, err);
+}
+
+bool pg_subscription_delete(
+	struct meow_store *base, const char *name, bool at_work, bool *ret_done, struct meow_error *err)
+{
+	const char *values[2] = {name, at_work ? "t" : "f"};
+	return change(base, sql_subscription_delete, 2, values, ret_done, err);
 }

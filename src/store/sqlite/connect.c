@@ -304,6 +304,9 @@ static const struct store_impl impl = {
 	.repartition_begin = lite_repartition_begin,
 	.repartition_cut = lite_repartition_cut,
 	.repartition_finish = lite_repartition_finish,
+	.subscription_pause = lite_subscription_pause,
+	.subscription_rewind = lite_subscription_rewind,
+	.subscription_delete = lite_subscription_delete,
 	.bulk = lite_bulk,
 };
 

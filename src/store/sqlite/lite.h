@@ -59,7 +59,12 @@ enum lite_statement {
 	LITE_SNAPSHOT_LOAD,
 	LITE_SNAPSHOT_PRUNE,
 	LITE_SNAPSHOT_SAVE,
+	LITE_SUBSCRIPTION_DELETE,
+	LITE_SUBSCRIPTION_DELETE_LAYOUTS,
+	LITE_SUBSCRIPTION_DELETE_RELAYS,
+	LITE_SUBSCRIPTION_PAUSE,
 	LITE_SUBSCRIPTION_RESUME,
+	LITE_SUBSCRIPTION_REWIND,
 	LITE_SUBSCRIPTION_SKIP,
 	LITE_SUBSCRIPTIONS,
 	LITE_WORK_BEGIN,
@@ -249,6 +254,11 @@ bool lite_repartition_begin(struct meow_store *base, struct store_repartition *r
 bool lite_repartition_cut(struct meow_store *base, const struct store_repartition *repartition, struct meow_error *err);
 bool lite_repartition_finish(
 	struct meow_store *base, const struct store_repartition *repartition, bool *ret_done, struct meow_error *err);
+bool lite_subscription_pause(struct meow_store *base, const char *name, bool *ret_done, struct meow_error *err);
+bool lite_subscription_rewind(
+	struct meow_store *base, const char *name, int64_t position, bool *ret_done, struct meow_error *err);
+bool lite_subscription_delete(
+	struct meow_store *base, const char *name, bool at_work, bool *ret_done, struct meow_error *err);
 bool lite_subscription_skip(
 	struct meow_store *base, const char *name, int64_t position, bool *ret_done, struct meow_error *err);
 bool lite_bulk(struct meow_store *base, const struct store_bulk_line *lines, size_t count,

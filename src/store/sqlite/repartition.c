@@ -107,8 +107,8 @@ static bool cut(struct lite *lite, const struct store_repartition *repartition, 
 {
 	uint64_t count;
 	return release(lite, repartition, &count, err) &&
-		   (!repartition->cut || set_layout(lite, repartition, repartition->layout, repartition->partitions,
-									 repartition->cut, err));
+		   (!repartition->cut ||
+			   set_layout(lite, repartition, repartition->layout, repartition->partitions, repartition->cut, err));
 }
 
 bool lite_repartition_cut(struct meow_store *base, const struct store_repartition *repartition, struct meow_error *err)

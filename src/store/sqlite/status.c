@@ -126,24 +126,53 @@ static bool change(struct lite_call *call, bool *ret_done, struct meow_error *er
 	return true;
 }
 
-bool lite_subscription_resume(struct meow_store *base, const char *name, bool *ret_done, struct meow_error *err)
+// Runs a statement about the subscription, with a number behind its name if the statement takes one.
+static bool change_one(struct meow_store *base, enum lite_statement statement, const char *name, const int64_t *number,
+	bool *ret_done, struct meow_error *err)
 {
 	struct lite *lite = lite_of(base);
 	if (!lite_ready(lite, err))
 		return false;
-	struct lite_call call = lite_call(lite, LITE_SUBSCRIPTION_RESUME);
+	struct lite_call call = lite_call(lite, statement);
 	lite_put_text(&call, bytes_of(name));
+	if (number)
+		lite_put_int(&call, *number);
 	return change(&call, ret_done, err);
+}
+
+bool lite_subscription_resume(struct meow_store *base, const char *name, bool *ret_done, struct meow_error *err)
+{
+	return change_one(base, LITE_SUBSCRIPTION_RESUME, name, NULL, ret_done, err);
 }
 
 bool lite_subscription_skip(
 	struct meow_store *base, const char *name, int64_t position, bool *ret_done, struct meow_error *err)
 {
+	return change_one(base, LITE_SUBSCRIPTION_SKIP, name, &position, ret_done, err);
+}
+
+bool lite_subscription_pause(struct meow_store *base, const char *name, bool *ret_done, struct meow_error *err)
+{
+	return change_one(base, LITE_SUBSCRIPTION_PAUSE, name, NULL, ret_done, err);
+}
+
+bool lite_subscription_rewind(
+	struct meow_store *base, const char *name, int64_t position, bool *ret_done, struct meow_error *err)
+{
+	return change_one(base, LITE_SUBSCRIPTION_REWIND, name, &position, ret_done, err);
+}
+
+bool lite_subscription_delete(
+	struct meow_store *base, const char *name, bool at_work, bool *ret_done, struct meow_error *err)
+{
 	struct lite *lite = lite_of(base);
-	if (!lite_ready(lite, err))
+	struct lite_transaction transaction;
+	const int64_t number = at_work;
+	bool ignored;
+	if (!lite_ready(lite, err) || !lite_begin(lite, &transaction, err))
 		return false;
-	struct lite_call call = lite_call(lite, LITE_SUBSCRIPTION_SKIP);
-	lite_put_text(&call, bytes_of(name));
-	lite_put_int(&call, position);
-	return change(&call, ret_done, err);
+	bool ok = change_one(base, LITE_SUBSCRIPTION_DELETE, name, &number, ret_done, err) &&
+			  (!*ret_done || (change_one(base, LITE_SUBSCRIPTION_DELETE_LAYOUTS, name, NULL, &ignored, err) &&
+								 change_one(base, LITE_SUBSCRIPTION_DELETE_RELAYS, name, NULL, &ignored, err)));
+	return lite_finish(lite, &transaction, ok, err);
 }

@@ -120,8 +120,60 @@ static void of_several_one_works_and_another_takes_over(void **state)
 	meow_store_close(store);
 }
 
+static bool is_in_state(struct meow_store *store, const char *state)
+{
+	struct store_subscriptions list;
+	struct meow_error err;
+	assert_ok(store_subscriptions(store, "model", &list, &err), err);
+	const char *found = list.count ? list.items[0].checkpoint.state : NULL;
+	bool is = found && strcmp(found, state) == 0;
+	store_subscriptions_free(&list);
+	return is;
+}
+
+static void wait_for(const atomic_int *handled, int count)
+{
+	while (atomic_load(handled) < count)
+		sched_yield();
+}
+
+static void an_idle_one_notices_a_pause_and_a_rewind(void **state)
+{
+	(void)state;
+	const char *url = fresh_with_model();
+	struct meow_store *store = open_or_fail(url);
+	void *connection = kind.connect(url);
+	atomic_int handled = 0;
+	struct model model = {.handled = &handled};
+	struct meow_error err;
+	append_many(store, "order", "o", 3);
+	make(&model, url, false);
+	assert_int_equal(pthread_create(&model.thread, NULL, run_model, &model), 0);
+	wait_for(&handled, 3);
+	assert_ok(store_subscription_pause(store, "model", &err), err);
+	while (!is_in_state(store, "PAUSED"))
+		sched_yield();
+	append_many(store, "order", "o", 2);
+	assert_ok(store_subscription_resume(store, "model", &err), err);
+	wait_for(&handled, 5);
+	while (!is_in_state(store, "RUNNING"))
+		sched_yield();
+	run_or_fail(connection, "DELETE FROM model");
+	assert_ok(store_subscription_rewind(store, "model", 1, &err), err);
+	wait_for(&handled, 5 + 4);
+	meow_subscription_stop(model.subscription);
+	pthread_join(model.thread, NULL);
+	assert_string_equal(model.failure, "");
+	meow_subscription_destroy(model.subscription);
+	assert_int_equal(kind.number(connection, "SELECT min(position) FROM model"), 2);
+	assert_int_equal(kind.number(connection, "SELECT count(*) FROM model"), 4);
+	kind.disconnect(connection);
+	meow_store_close(store);
+}
+
 static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(a_read_model_is_built_exactly_once),
+	cmocka_unit_test(an_idle_one_notices_a_pause_and_a_rewind),
 	cmocka_unit_test(of_several_one_works_and_another_takes_over),
 };
 SUITE(suite_subscription, tests);

@@ -194,6 +194,87 @@ static void only_what_has_stopped_is_resumed_or_skipped(void **state)
 	meow_store_close(store);
 }
 
+// The subscription "s" as it stands.
+static struct checkpoint standing(struct meow_store *store)
+{
+	struct store_subscriptions one = list(store, "s");
+	assert_int_equal(one.count, 1);
+	struct checkpoint checkpoint = one.items[0].checkpoint; // its texts are gone with the list
+	store_subscriptions_free(&one);
+	return checkpoint;
+}
+
+static void a_pause_lasts_until_it_is_resumed(void **state)
+{
+	(void)state;
+	struct meow_store *store = fresh_store();
+	struct meow_error err;
+	assert_fails(store_subscription_pause(store, "s", &err), err, MEOW_MISSING);
+	begin_work(store, "s");
+	commit_work(store, "s", 2, 2);
+	assert_ok(store_subscription_pause(store, "s", &err), err);
+	assert_ok(store_subscription_pause(store, "s", &err), err);
+	assert_true(begin_work(store, "s").paused);
+	assert_ok(store_work_roll_back(store, &err), err);
+	const struct store_work_state failed = {.state = "FAILED", .reason = "no"};
+	assert_ok(store_work_report(store, "s", &failed, &err), err);
+	assert_ok(store_subscription_resume(store, "s", &err), err); // of the pause: the stop stays
+	assert_false(standing(store).paused);
+	assert_false(standing(store).resume_from_store);
+	assert_ok(store_subscription_resume(store, "s", &err), err);
+	assert_true(standing(store).resume_from_store);
+	meow_store_close(store);
+}
+
+static void a_rewind_goes_back_in_a_new_generation(void **state)
+{
+	(void)state;
+	struct meow_store *store = fresh_store();
+	struct meow_error err;
+	assert_fails(store_subscription_rewind(store, "s", 0, &err), err, MEOW_MISSING);
+	append_many(store, "order", "o", 9);
+	begin_work(store, "s");
+	commit_work(store, "s", 7, 5);
+	assert_fails(store_subscription_rewind(store, "s", 10, &err), err, MEOW_INVALID);
+	assert_says(err, "beyond the end");
+	assert_fails(store_subscription_rewind(store, "s", 8, &err), err, MEOW_INVALID);
+	assert_says(err, "would pass by");
+	assert_fails(store_subscription_rewind(store, "s", -1, &err), err, MEOW_INVALID);
+	assert_int_equal(standing(store).generation, 0);
+	assert_ok(store_subscription_rewind(store, "s", 6, &err), err);
+	assert_int_equal(standing(store).generation, 1);
+	assert_int_equal(standing(store).position, 6);
+	assert_int_equal(standing(store).delivered, 5);
+	assert_ok(store_subscription_rewind(store, "s", 2, &err), err);
+	assert_int_equal(standing(store).generation, 2);
+	assert_int_equal(standing(store).position, 2);
+	assert_int_equal(standing(store).delivered, 2);
+	assert_int_equal(begin_work(store, "s").generation, 2);
+	assert_ok(store_work_roll_back(store, &err), err);
+	meow_store_close(store);
+}
+
+static void only_what_nobody_works_on_is_deleted(void **state)
+{
+	(void)state;
+	struct meow_store *store = fresh_store();
+	struct meow_error err;
+	assert_fails(store_subscription_delete(store, "s", true, &err), err, MEOW_MISSING);
+	begin_work(store, "s");
+	commit_work(store, "s", 2, 2); // it is RUNNING
+	assert_fails(store_subscription_delete(store, "s", false, &err), err, MEOW_INVALID);
+	assert_says(err, "s is RUNNING");
+	const struct store_work_state left = {.state = "UNASSIGNED"};
+	assert_ok(store_work_report(store, "s", &left, &err), err);
+	assert_ok(store_subscription_delete(store, "s", false, &err), err);
+	assert_fails(store_subscription_pause(store, "s", &err), err, MEOW_MISSING);
+	assert_true(begin_work(store, "s").fresh);
+	commit_work(store, "s", 2, 2);
+	assert_ok(store_subscription_delete(store, "s", true, &err), err);
+	assert_fails(store_subscription_pause(store, "s", &err), err, MEOW_MISSING);
+	meow_store_close(store);
+}
+
 // --- bulk ---
 
 static struct store_bulk_line line(uint64_t number, const char *id, int64_t expected, int64_t version, const char *data)
@@ -269,6 +350,9 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(a_handler_that_ends_the_transaction_is_refused),
 	cmocka_unit_test(one_handle_at_a_time_works_on_a_subscription),
 	cmocka_unit_test(status_shows_subscriptions_and_their_lag),
+	cmocka_unit_test(a_pause_lasts_until_it_is_resumed),
+	cmocka_unit_test(a_rewind_goes_back_in_a_new_generation),
+	cmocka_unit_test(only_what_nobody_works_on_is_deleted),
 	cmocka_unit_test(only_what_has_stopped_is_resumed_or_skipped),
 	cmocka_unit_test(a_bulk_load_is_all_or_nothing),
 };

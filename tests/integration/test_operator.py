@@ -1,0 +1,158 @@
+"""An operator's hand on subscriptions: pause, resume, rewind, skip and delete, on both kinds of store, with real sinks.
+
+usage: test_operator.py MEOWMX [unittest arguments]
+"""
+import os
+import sys
+import unittest
+
+from operated import Operated
+from world import Server, wait_until
+
+ALL = ("pause", "audit"), ("resume", "audit"), ("rewind", "audit", "start"), ("skip", "audit", "1"), ("delete", "audit")
+
+
+class OnPostgres(Operated):
+    def test_what_moves_asks_first(self):
+        self.append(3)
+        self.start({"audit": self.to_file()})
+        self.wait_caught_up("audit")
+        before = self.shown("audit")
+        for words in ALL:
+            self.refused(64, "nobody can be asked here", "subscription", *words)
+            done = self.run_meowmx("subscription", *words, "--dry-run")
+            self.assertEqual(done.returncode, 0)
+            self.assertIn("audit is RUNNING at position 3", done.stderr)
+            self.assertIn("dry run: nothing was done", done.stderr)
+            self.refused(66, 'there is no subscription "other"', "subscription", words[0], "other", *words[2:], "--yes")
+        after = self.shown("audit")
+        for key in ("state", "position", "generation", "paused"):
+            self.assertEqual(after[key], before[key])
+
+    def test_a_running_route_that_is_paused_rests_until_it_is_resumed(self):
+        self.append(3)
+        self.start({"audit": self.to_file(), "cache": self.to_redis()})
+        self.wait_caught_up("audit")
+        self.good("subscription", "pause", "audit", "--yes")
+        wait_until("its rest", lambda: self.route("audit")["state"] == "PAUSED", 3)
+        self.assertIn("subscription resume audit", self.route("audit")["reason"])
+        self.assertNotIn("error_class", self.route("audit"))
+        self.assertEqual(self.shown("audit")["state"], "PAUSED")
+        self.append(2)
+        self.wait_caught_up("cache")
+        self.assertEqual(self.lines(), [(0, 1), (0, 2), (0, 3)])
+        self.assertIn("ok", self.get("/readyz"))
+        self.stop()
+        self.assertEqual(self.shown("audit")["state"], "PAUSED")
+        self.start({"audit": self.to_file()})
+        wait_until("its rest over a restart", lambda: self.route("audit").get("state") == "PAUSED")
+        self.good("subscription", "resume", "audit", "--yes")
+        self.wait_caught_up("audit")
+        self.assertEqual(self.lines(), [(0, position) for position in range(1, 6)])
+        self.assertFalse(self.shown("audit")["paused"])
+        self.refused(65, "neither pauses nor has stopped", "subscription", "resume", "audit", "--yes")
+
+    def test_a_pause_in_a_backlog_loses_and_repeats_nothing(self):
+        self.append(20000)
+        self.start({"audit": self.to_file(), "cache": self.to_redis()})
+        wait_until("some lines", lambda: os.path.exists(self.file) and os.path.getsize(self.file) > 10000)
+        for _ in range(2):
+            for name in ("audit", "cache"):
+                self.good("subscription", "pause", name, "--yes")
+            for name in ("audit", "cache"):
+                wait_until("its rest", lambda: self.route(name)["state"] == "PAUSED", 10)
+            self.append(5000)
+            for name in ("audit", "cache"):
+                self.good("subscription", "resume", name, "--yes")
+        for name in ("audit", "cache"):
+            self.wait_caught_up(name, 60)
+        self.assertEqual(self.lines(), [(0, position) for position in range(1, 30001)])
+        self.assertEqual(self.entries(), ["%d-0" % position for position in range(1, 30001)])
+
+    def test_a_pause_ends_and_a_stop_behind_it_stays(self):
+        self.client.ask("SET", "events", "of another type")
+        self.append(1)
+        self.start({"cache": self.to_redis()})
+        wait_until("its stop", lambda: self.shown("cache")["state"] == "FAILED" if self.route("cache") else False)
+        self.good("subscription", "pause", "cache", "--yes")
+        self.stop()
+        self.start({"cache": self.to_redis()})
+        wait_until("its rest", lambda: self.route("cache").get("state") == "PAUSED")
+        shown = self.shown("cache")
+        self.assertEqual((shown["state"], shown["paused"]), ("FAILED", True))
+        self.assertIn("WRONGTYPE", shown["reason"])
+        self.good("subscription", "resume", "cache", "--yes")
+        wait_until("its stop", lambda: self.route("cache").get("state") == "FAILED")
+        self.client.ask("DEL", "events")
+        self.good("subscription", "resume", "cache", "--yes")
+        self.wait_caught_up("cache")
+        self.assertEqual(self.entries(), ["1-0"])
+
+    def test_a_rewind_publishes_again_in_a_new_generation(self):
+        self.append(5)
+        self.start({"audit": self.to_file(), "cache": self.to_redis("events{generation}")})
+        for name in ("audit", "cache"):
+            self.wait_caught_up(name)
+        self.refused(65, "beyond the end", "subscription", "rewind", "audit", "6", "--yes")
+        self.refused(64, 'not "end"', "subscription", "rewind", "audit", "end", "--yes")
+        self.good("subscription", "rewind", "audit", "3", "--yes")
+        self.good("subscription", "rewind", "cache", "start", "--yes")
+        wait_until("its lines", lambda: self.lines() == [(0, 1), (0, 2), (0, 3), (0, 4), (0, 5), (1, 4), (1, 5)], 10)
+        wait_until("its entries", lambda: self.entries("events1") == ["%d-0" % n for n in range(1, 6)], 10)
+        self.assertEqual(self.entries("events0"), ["%d-0" % n for n in range(1, 6)])
+        self.append(1)
+        for name in ("audit", "cache"):
+            self.wait_caught_up(name)
+            self.assertEqual(self.shown(name)["generation"], 1)
+        self.assertEqual(self.lines()[-1], (1, 6))
+        self.stop()
+        self.good("subscription", "rewind", "audit", "start", "--yes")  # with no relay alive
+        self.start({"audit": self.to_file()})
+        wait_until("all lines once more", lambda: self.lines()[-6:] == [(2, n) for n in range(1, 7)], 10)
+
+    def test_a_rewind_never_goes_forward(self):
+        self.append(2)
+        self.start({"audit": self.to_file()})
+        self.wait_caught_up("audit")
+        self.good("subscription", "pause", "audit", "--yes")
+        wait_until("its rest", lambda: self.route("audit")["state"] == "PAUSED")
+        self.append(3)
+        self.refused(65, "would pass by events", "subscription", "rewind", "audit", "4", "--yes")
+        self.good("subscription", "rewind", "audit", "1", "--yes")
+        self.good("subscription", "resume", "audit", "--yes")
+        wait_until("what was not there and what was", lambda: self.lines() == [(0, 1), (0, 2), (1, 2), (1, 3), (1, 4),
+                                                                             (1, 5)])
+
+    def test_a_stream_that_did_not_start_anew_is_said(self):
+        self.append(3)
+        self.start({"cache": self.to_redis()})
+        self.wait_caught_up("cache")
+        self.good("subscription", "rewind", "cache", "1", "--yes")
+        wait_until("its stop", lambda: self.route("cache").get("state") == "FAILED", 10)
+        self.assertIn("went back", self.route("cache")["reason"])
+        self.assertEqual(self.entries(), ["1-0", "2-0", "3-0"])
+        self.client.ask("DEL", "events")
+        wait_until("it in the store", lambda: self.shown("cache")["state"] == "FAILED")
+        self.good("subscription", "resume", "cache", "--yes")
+        self.wait_caught_up("cache")
+        self.assertEqual(self.entries(), ["2-0", "3-0"])
+
+    def test_delete_forgets_what_nobody_works_on(self):
+        self.append(3)
+        self.start({"audit": self.to_file()})
+        self.wait_caught_up("audit")
+        self.stop()
+        self.good("subscription", "delete", "audit", "--yes")
+        self.assertEqual(self.good("subscription", "list", "--json"), [])
+        self.refused(66, "no subscription", "subscription", "delete", "audit", "--yes")
+
+
+class OnSqlite(OnPostgres):
+    sqlite = True
+
+
+if __name__ == "__main__":
+    Operated.meowmx = os.path.abspath(sys.argv[1])
+    Operated.postgres = Server("postgres")
+    Operated.redis = Server("redis")
+    unittest.main(argv=sys.argv[:1] + sys.argv[2:], warnings="ignore")
