@@ -71,6 +71,7 @@ static bool fence_all(struct plan *plan, struct meow_error *err)
 			.route = plan->what.name,
 			.layout = plan->what.layout,
 			.partition = item->partition,
+			.partitions = plan->what.partitions,
 			.epoch = item->epoch,
 			.generation = item->generation};
 		struct connector_memory memory;

@@ -43,6 +43,12 @@ static void on_notice(void *arg, const char *text) // the relay says it, too
 	(void)text;
 }
 
+static void on_confirm(void *arg, void (*done)(void *done_arg), void *done_arg) // whoever fences has the lease
+{
+	(void)arg;
+	done(done_arg);
+}
+
 static void on_timer(void *arg)
 {
 	struct meow_error err;
@@ -57,7 +63,8 @@ bool fence_partition(const struct connector_impl *impl, const struct connector_c
 		.delivered = on_delivered,
 		.failed = on_failed,
 		.refused = on_refused,
-		.notice = on_notice};
+		.notice = on_notice,
+		.confirm = on_confirm};
 	struct fence fence = {.loop = loop_create(err)};
 	if (!fence.loop)
 		return false;
