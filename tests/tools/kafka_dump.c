@@ -4,7 +4,8 @@
 //
 // One line a record, fields divided by tabs: topic, partition, offset, position, aggregate type, key, version, event
 // type, and the value with its tabs and line breaks as blanks. What the record does not have is "-". Partitions are
-// read one after the other up to the end that they had when the program started, and only committed records.
+// read one after the other up to the end that they had when the program started, and only committed records. That end is
+// the true one: what was just committed is waited for, until the broker lets a consumer of committed records see it.
 #include <librdkafka/rdkafka.h>
 
 #include <stdbool.h>
@@ -20,12 +21,12 @@ static void give_up(const char *what, const char *why)
 	exit(1);
 }
 
-static rd_kafka_t *connect_to(const char *brokers)
+static rd_kafka_t *connect_to(const char *brokers, const char *isolation)
 {
 	char why[512];
 	const char *settings[][2] = {{"bootstrap.servers", brokers}, {"group.id", "kafka_dump"},
 		{"enable.auto.commit", "false"}, {"enable.partition.eof", "true"}, {"auto.offset.reset", "earliest"},
-		{"isolation.level", "read_committed"}, {"log_level", "2"}};
+		{"isolation.level", isolation}, {"log_level", "2"}};
 	rd_kafka_conf_t *conf = rd_kafka_conf_new();
 	rd_kafka_t *client;
 
@@ -90,10 +91,10 @@ static void start_at(rd_kafka_t *client, const char *topic, int32_t partition)
 }
 
 // Up to the end: the partition's end is an event of its own, behind the last record that can be seen.
-static void dump_partition(rd_kafka_t *client, const char *topic, int32_t partition)
+static void dump_partition(rd_kafka_t *client, rd_kafka_t *asking, const char *topic, int32_t partition)
 {
 	int64_t low, high;
-	rd_kafka_resp_err_t err = rd_kafka_query_watermark_offsets(client, topic, partition, &low, &high, TIMEOUT_MS);
+	rd_kafka_resp_err_t err = rd_kafka_query_watermark_offsets(asking, topic, partition, &low, &high, TIMEOUT_MS);
 	bool done = low == high;
 
 	if (err)
@@ -105,7 +106,7 @@ static void dump_partition(rd_kafka_t *client, const char *topic, int32_t partit
 		if (!message)
 			give_up(topic, "the broker does not answer");
 		if (message->err == RD_KAFKA_RESP_ERR__PARTITION_EOF)
-			done = true;
+			done = message->offset >= high;
 		else if (message->err)
 			fprintf(stderr, "kafka_dump: %s: %s\n", topic, rd_kafka_message_errstr(message));
 		else if (message->offset < high)
@@ -129,13 +130,14 @@ int main(int count, char **arguments)
 {
 	const struct rd_kafka_metadata *metadata;
 	rd_kafka_resp_err_t err;
-	rd_kafka_t *client;
+	rd_kafka_t *client, *asking;
 
 	if (count < 3) {
 		fprintf(stderr, "usage: kafka_dump BROKERS TOPIC...\n");
 		return 64;
 	}
-	client = connect_to(arguments[1]);
+	client = connect_to(arguments[1], "read_committed");
+	asking = connect_to(arguments[1], "read_uncommitted");
 	err = rd_kafka_metadata(client, 1, NULL, &metadata, TIMEOUT_MS);
 	if (err)
 		give_up(arguments[1], rd_kafka_err2str(err));
@@ -146,12 +148,13 @@ int main(int count, char **arguments)
 			if (!matches(arguments[pattern], topic->topic))
 				continue;
 			for (int partition = 0; partition < topic->partition_cnt; partition++)
-				dump_partition(client, topic->topic, topic->partitions[partition].id);
+				dump_partition(client, asking, topic->topic, topic->partitions[partition].id);
 			break;
 		}
 	}
 	rd_kafka_metadata_destroy(metadata);
 	rd_kafka_consumer_close(client);
 	rd_kafka_destroy(client);
+	rd_kafka_destroy(asking);
 	return 0;
 }
