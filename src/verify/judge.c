@@ -9,12 +9,12 @@
 static bool was_seen(const struct merge *merge, const struct sequence *sequence, int64_t position)
 {
 	const struct positions *missing = merge->first_turn ? &merge->missing : &merge->turn_missing;
-	int64_t start = merge->first_turn ? merge->result->from : merge->turn_start;
+	int64_t start = merge->first_turn ? merge->sink->from : merge->turn_start;
 	if (position < start || (merge->first_turn && merge_front_is_gone(merge, sequence, position)))
 		return false;
 	if (merge->walk.found && position >= merge->walk.event.position)
 		return position == merge->walk.event.position && merge->matched;
-	return position <= merge->result->to && !positions_has(missing, position);
+	return position <= merge->sink->to && !positions_has(missing, position);
 }
 
 // Whether an event of the same aggregate, with a later version, was there before.
@@ -32,7 +32,7 @@ static bool find_later(struct merge *merge, const struct sequence *sequence, con
 	struct meow_event later;
 	bool found = true, ok = cursor != NULL;
 	while (ok && !*ret_later && (ok = meow_cursor_next(cursor, &later, &found, err)) && found &&
-		   later.position <= merge->result->to)
+		   later.position <= merge->sink->to)
 		*ret_later = later.position > event->position && was_seen(merge, sequence, later.position);
 	meow_cursor_close(cursor);
 	return ok;
@@ -93,11 +93,14 @@ bool merge_judge(struct merge *merge, struct sequence *sequence, struct meow_err
 		merge->result->unwanted++;
 		return true;
 	}
-	bool between = record->position > walk->previous && config_count(walk->route, "categories") == 0;
+	bool all = walk->partitions <= 1 && config_count(walk->route, "categories") == 0;
+	bool between = all && record->position > walk->previous;
 	if (!between && !walk_look_back(walk, record->position, &event, err))
 		return false;
 	if (event != NULL && !walk_wants(walk, event->aggregate_type))
 		merge->result->unwanted++;
+	else if (event != NULL && !walk_is_ours(walk, event->aggregate_id))
+		merge_note(merge, VERIFY_MISPLACED, event, sequence->place, sequence, record, NULL);
 	else if (event == NULL)
 		merge_note(merge, VERIFY_NOT_IN_STORE, NULL, sequence->place, sequence, record, NULL);
 	else

@@ -38,15 +38,20 @@ static bool was_drawn(struct merge *merge, int64_t position, bool *ret_drawn, st
 static bool sift(struct merge *merge, struct sequence *sequence, bool *ret_wanted, struct meow_error *err)
 {
 	const struct record *record = &sequence->head;
-	struct verify_result *result = merge->result;
 	bool drawn = record->position > 0;
+	// Partitions share a topic; each looks at its own records alone, and the first at those of nobody.
+	bool others = !merge->sink->exclusive &&
+				  (drawn ? !walk_is_ours(&merge->walk, record->aggregate_id) : merge->walk.partition > 0);
+	*ret_wanted = false;
+	if (others)
+		return true;
 	if (drawn && sequence->first == INT64_MAX)
 		sequence->first = record->position;
-	if (drawn && record->position > result->to && !was_drawn(merge, record->position, &drawn, err))
+	if (drawn && record->position > merge->sink->to && !was_drawn(merge, record->position, &drawn, err))
 		return false;
 	if (!drawn)
 		merge_note(merge, VERIFY_FOREIGN, NULL, sequence->place, sequence, record, NULL);
-	*ret_wanted = drawn && record->position >= result->from && record->position <= result->to;
+	*ret_wanted = drawn && record->position >= merge->sink->from && record->position <= merge->sink->to;
 	return true;
 }
 
@@ -249,7 +254,7 @@ bool merge_run(struct merge *merge, struct meow_error *err)
 {
 	merge->head = -1;
 	merge->first_turn = true;
-	if (!open_named(merge, err) || !walk_start(&merge->walk, merge->result->from, err) || !stand(merge, err))
+	if (!open_named(merge, err) || !walk_start(&merge->walk, merge->sink->from, err) || !stand(merge, err))
 		return false;
 	merge->turn = merge->heap.count > 0 ? merge->heap.items[0]->head.turn : 0;
 	while (merge->heap.count > 0 || (merge->first_turn && merge->walk.found))

@@ -6,9 +6,19 @@
 
 #include <string.h>
 
+int names_partition(struct meow_bytes aggregate_id, int partitions)
+{
+	uint64_t hash = TEXT_HASH_START;
+	for (size_t i = 0; i < aggregate_id.size; i++)
+		hash = (hash ^ (unsigned char)aggregate_id.data[i]) * 0x100000001b3;
+	hash = (hash ^ hash >> 33) * 0xff51afd7ed558ccd;
+	hash = (hash ^ hash >> 33) * 0xc4ceb9fe1a85ec53;
+	return (int)((hash ^ hash >> 33) % (uint64_t)partitions);
+}
+
 static bool has(const struct names *names, const char *attribute)
 {
-	return names->map != NULL && strstr(names->template, attribute) != NULL;
+	return strstr(names->template, attribute) != NULL;
 }
 
 bool names_by_type(const struct names *names)
@@ -33,7 +43,7 @@ static void put_attribute(
 	else if (bytes_equal(name, MEOW_BYTES("generation")))
 		buffer_put_int(out, names->generation);
 	else if (bytes_equal(name, MEOW_BYTES("partition")))
-		buffer_put_int(out, 0);
+		buffer_put_int(out, names->partition);
 }
 
 void names_put(const struct names *names, const struct meow_event *event, struct buffer *out)
@@ -41,8 +51,8 @@ void names_put(const struct names *names, const struct meow_event *event, struct
 	const char *mapped = names->map == NULL || event->aggregate_type.data == NULL
 							 ? NULL
 							 : config_map_get(names->settings, names->map, event->aggregate_type.data);
-	if (mapped != NULL || names->map == NULL) {
-		buffer_put_text(out, mapped != NULL ? mapped : names->template);
+	if (mapped != NULL) {
+		buffer_put_text(out, mapped);
 		return;
 	}
 	for (const char *at = names->template; *at != '\0';) {

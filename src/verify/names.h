@@ -7,9 +7,13 @@
 struct names {
 	const struct config_section *settings;
 	const char *template; // its attributes were checked with the configuration
-	const char *map;      // the setting with names by aggregate type, NULL: `template` is no template but a name
+	const char *map;      // the setting with names by aggregate type, NULL: there is none
+	int partition;
 	int64_t generation;
 };
+
+// The partition of a route of so many that an aggregate belongs to, as docs/how-it-works.md has it.
+int names_partition(struct meow_bytes aggregate_id, int partitions);
 
 // Puts the name for an event.
 void names_put(const struct names *names, const struct meow_event *event, struct buffer *out);

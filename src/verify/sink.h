@@ -45,9 +45,9 @@ struct place {
 
 struct sink_impl {
 	const char *name;
-	const char *name_setting; // of its section: the name of its place
+	const char *name_setting; // of its section: the template of names
 	bool any_order;           // somebody may have put its records into any order
-	const char *map_setting;  // names by aggregate type; NULL: the name is no template but the one place there is
+	const char *map_setting;  // names by aggregate type; NULL: it has none
 
 	// Connects and checks. MEOW_UNAVAILABLE, MEOW_DENIED, MEOW_CONFIG, ...
 	bool (*open)(struct sink *sink, struct meow_error *err);
@@ -71,11 +71,12 @@ struct sink {
 	const struct sink_impl *impl;
 	const struct config_section *settings;
 	enum verify_format format;
-	bool exclusive;        // nobody else may write there
-	bool may_repeat;       // at least once: what was in flight at a crash comes again
-	bool start_now;        // it did not begin with the first event
-	int64_t from, to;      // positions that are wanted; records outside need not be read
-	struct buffer scratch; // for `differs`
+	bool exclusive;            // nobody else may write there
+	bool may_repeat;           // at least once: what was in flight at a crash comes again
+	bool start_now;            // it did not begin with the first event
+	int partition, partitions; // of the route
+	int64_t from, to;          // positions that are wanted; records outside need not be read
+	struct buffer scratch;     // for `differs`
 	void *own;
 	bool (*tick)(void *arg); // to be called while waiting; false: stop
 	void *tick_arg;

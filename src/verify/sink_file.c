@@ -28,29 +28,26 @@ struct file {
 
 static bool file_open(struct sink *sink, struct meow_error *err)
 {
-	const char *path = config_text(sink->settings, "path");
+	return strcmp(config_text(sink->settings, "path"), "-") != 0 ||
+		   error_set(err, MEOW_CONFIG, "the route writes to standard output, which cannot be read again");
+}
+
+static bool open_path(struct file *file, bool may_miss, struct meow_error *err)
+{
 	struct stat stat;
-	if (strcmp(path, "-") == 0)
-		return error_set(err, MEOW_CONFIG, "the route writes to standard output, which cannot be read again");
-	struct file *file = calloc(1, sizeof(*file));
-	if (file == NULL)
-		return error_no_memory(err);
-	sink->own = file;
-	buffer_init(&file->window);
-	file->path = path;
-	file->fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (file->fd < 0 && errno == ENOENT && sink->to == 0)
-		return true; // nothing was delivered yet
+	file->fd = open(file->path, O_RDONLY | O_CLOEXEC);
+	if (file->fd < 0 && errno == ENOENT && may_miss)
+		return true;
 	if (file->fd < 0)
 		return error_set(err,
 			errno == ENOENT   ? MEOW_MISSING
 			: errno == EACCES ? MEOW_DENIED
 							  : MEOW_IO,
-			"file \"%s\" cannot be read: %s", path, strerror(errno));
+			"file \"%s\" cannot be read: %s", file->path, strerror(errno));
 	if (fstat(file->fd, &stat) != 0)
-		return error_set(err, MEOW_IO, "file \"%s\" cannot be read: %s", path, strerror(errno));
+		return error_set(err, MEOW_IO, "file \"%s\" cannot be read: %s", file->path, strerror(errno));
 	if (!S_ISREG(stat.st_mode))
-		return error_set(err, MEOW_CONFIG, "\"%s\" is no file that can be read again", path);
+		return error_set(err, MEOW_CONFIG, "\"%s\" is no file that can be read again", file->path);
 	file->left = stat.st_size;
 	(void)posix_fadvise(file->fd, 0, 0, POSIX_FADV_SEQUENTIAL);
 	return true;
@@ -103,7 +100,7 @@ static bool next_line(struct file *file, struct meow_bytes *ret_line, bool *ret_
 
 static bool file_next(struct sequence *sequence, struct record *ret_record, bool *ret_found, struct meow_error *err)
 {
-	struct file *file = sequence->place->sink->own;
+	struct file *file = sequence->place->opened;
 	struct meow_bytes line;
 	if (!next_line(file, &line, ret_found, err))
 		return false;
@@ -119,8 +116,15 @@ static bool file_next(struct sequence *sequence, struct record *ret_record, bool
 // A file is rotated by people and their tools, which leave no trace in it.
 static bool file_open_place(struct sink *sink, struct place *place, struct meow_error *err)
 {
-	(void)sink;
-	if (!place_allocate(place, 1, err))
+	struct file *file = calloc(1, sizeof(*file));
+	if (file == NULL)
+		return error_no_memory(err);
+	file->fd = -1;
+	file->path = place->name;
+	buffer_init(&file->window);
+	place->opened = file;
+	// Where nothing was delivered yet there need be none.
+	if (!open_path(file, sink->to == 0, err) || !place_allocate(place, 1, err))
 		return false;
 	place->sequences[0].cut = true;
 	return true;
@@ -156,18 +160,18 @@ static void file_where(
 
 static void file_close_place(struct place *place)
 {
-	(void)place;
-}
-
-static void file_close(struct sink *sink)
-{
-	struct file *file = sink->own;
+	struct file *file = place->opened;
 	if (file == NULL)
 		return;
 	if (file->fd >= 0)
 		close(file->fd);
 	buffer_finish(&file->window);
 	free(file);
+}
+
+static void file_close(struct sink *sink)
+{
+	(void)sink;
 }
 
 const struct sink_impl verify_file_sink = {

@@ -1,7 +1,6 @@
-// verify.c: one route: what its checkpoint says, which sink it has, and what its promise allows.
-//
-// Refused: a route of several partitions whose names have {partition} in them, since the partition of an event is not
-// known here.
+// verify.c: one route: what its checkpoints say, which sink it has, and what its promise allows. A route of several
+// partitions is compared partition by partition, as it is published: each has its own checkpoint, and in a topic that
+// they share positions rise within each alone.
 #include "verify/verify.h"
 
 #include "store/store.h"
@@ -31,14 +30,12 @@ static bool tick(void *arg)
 {
 	const struct merge *merge = arg;
 	const struct verify_request *request = merge->request;
-	const struct verify_result *result = merge->result;
-	int64_t total = result->to - result->from + 1;
-	int64_t done = merge->walk.previous - result->from + 1;
-	struct verify_progress progress = {.done = !merge->first_turn || done > total ? total
-											   : done < 0                         ? 0
-																				  : done,
-		.total = total,
-		.events = result->events};
+	const struct sink *sink = merge->sink;
+	int64_t total = sink->to < sink->from ? 0 : sink->to - sink->from + 1;
+	int64_t done = merge->walk.previous - sink->from + 1;
+	done = !merge->first_turn || done > total ? total : done < 0 ? 0 : done;
+	struct verify_progress progress = {
+		.done = done + sink->partition * total, .total = total * sink->partitions, .events = merge->result->events};
 	return request->progress == NULL || request->progress(request->arg, &progress);
 }
 
@@ -49,26 +46,22 @@ static void notice(void *arg, const char *text)
 		request->notice(request->arg, text);
 }
 
-// The checkpoint of the route's newest layout: of several partitions the lowest.
-static bool read_checkpoint(const struct verify_request *request, int64_t *ret_position, int64_t *ret_generation,
-	size_t *ret_partitions, struct meow_error *err)
+// The checkpoint of a partition in the route's newest layout; 0 if it never ran.
+static bool read_checkpoint(const struct verify_request *request, int partition, int64_t *ret_position,
+	int64_t *ret_generation, struct meow_error *err)
 {
 	struct store_subscriptions list;
 	int layout = -1;
 	*ret_position = *ret_generation = 0;
-	*ret_partitions = 0;
 	if (!store_subscriptions(request->store, request->route->name, &list, err))
 		return false;
 	for (size_t i = 0; i < list.count; i++) {
 		const struct checkpoint *checkpoint = &list.items[i].checkpoint;
-		if (checkpoint->layout < layout)
+		if (checkpoint->layout < layout || checkpoint->partition != partition)
 			continue;
-		int64_t position = checkpoint->position > checkpoint->delivered ? checkpoint->position : checkpoint->delivered;
-		if (checkpoint->layout > layout || position < *ret_position)
-			*ret_position = position;
-		*ret_partitions = checkpoint->layout > layout ? 1 : *ret_partitions + 1;
-		*ret_generation = checkpoint->generation;
 		layout = checkpoint->layout;
+		*ret_position = checkpoint->position > checkpoint->delivered ? checkpoint->position : checkpoint->delivered;
+		*ret_generation = checkpoint->generation;
 	}
 	store_subscriptions_free(&list);
 	return true;
@@ -88,35 +81,48 @@ static void promise(struct merge *merge, bool file)
 	findings[VERIFY_FOREIGN].breaks = merge->sink->exclusive;
 }
 
-static bool fill(struct merge *merge, struct sink *sink, struct meow_error *err)
+// What the settings say.
+static void read_settings(struct merge *merge)
 {
-	const struct verify_request *request = merge->request;
-	const struct config_route *route = request->route;
-	const char *format = config_text(route->settings, "format");
+	struct sink *sink = merge->sink;
+	const struct config_section *settings = merge->request->route->settings;
+	const char *format = config_text(settings, "format");
 	const char *delivery = strcmp(sink->impl->name, "kafka") == 0 ? config_text(sink->settings, "delivery") : NULL;
-	size_t partitions;
-	if (!read_checkpoint(request, &merge->result->checkpoint, &merge->names.generation, &partitions, err))
-		return false;
-	merge->names.settings = sink->settings;
-	merge->names.map = sink->impl->map_setting;
-	merge->names.template = config_text(sink->settings, sink->impl->name_setting);
-	if (partitions > 1 && strstr(merge->names.template, "{partition}") != NULL)
-		return error_set(err, MEOW_CONFIG, "names with {partition} in them cannot be compared");
 	sink->format = strcmp(format, "msgpack") == 0    ? FORMAT_MSGPACK
 				   : strcmp(format, "envelope") == 0 ? FORMAT_ENVELOPE
 													 : FORMAT_DATA;
+	sink->start_now = strcmp(config_text(settings, "start"), "now") == 0;
 	sink->may_repeat = delivery != NULL && strcmp(delivery, "at-least-once") == 0;
 	sink->exclusive = strcmp(sink->impl->name, "kafka") != 0;
-	// A rewind may have given streams that start anew, from where it went to.
-	sink->start_now =
-		strcmp(config_text(route->settings, "start"), "now") == 0 || (sink->exclusive && merge->names.generation > 0);
+	merge->names.settings = sink->settings;
+	merge->names.map = sink->impl->map_setting;
+	merge->names.template = config_text(sink->settings, sink->impl->name_setting);
+	merge->names.partition = sink->partition;
 	merge->result->delivery = sink->may_repeat ? "at-least-once" : "exactly-once";
-	merge->result->from = request->from < 1 ? 1 : request->from;
-	merge->result->to = request->to < merge->result->checkpoint ? request->to : merge->result->checkpoint;
-	sink->from = merge->result->from;
-	sink->to = merge->result->to;
-	merge->walk = (struct walk){.store = request->store, .route = route->settings, .to = merge->result->to};
 	promise(merge, strcmp(sink->impl->name, "file") == 0);
+}
+
+// What the store says.
+static bool read_bounds(struct merge *merge, struct meow_error *err)
+{
+	const struct verify_request *request = merge->request;
+	struct verify_result *result = merge->result;
+	struct sink *sink = merge->sink;
+	int64_t checkpoint;
+	if (!read_checkpoint(request, sink->partition, &checkpoint, &merge->names.generation, err))
+		return false;
+	// A rewind may have given streams that start anew, from where it went to.
+	sink->start_now = sink->start_now || (sink->exclusive && merge->names.generation > 0);
+	sink->from = request->from < 1 ? 1 : request->from;
+	sink->to = request->to < checkpoint ? request->to : checkpoint;
+	result->from = sink->from;
+	result->to = sink->to > result->to ? sink->to : result->to;
+	result->checkpoint = sink->partition == 0 || checkpoint < result->checkpoint ? checkpoint : result->checkpoint;
+	merge->walk = (struct walk){.store = request->store,
+		.route = request->route->settings,
+		.partition = sink->partition,
+		.partitions = sink->partitions,
+		.to = sink->to};
 	return true;
 }
 
@@ -128,22 +134,33 @@ static void conclude(struct verify_result *result)
 			result->holds = false;
 }
 
-bool verify_route(const struct verify_request *request, struct verify_result *ret_result, struct meow_error *err)
+static bool verify_partition(const struct verify_request *request, const struct sink_impl *impl, int partition,
+	int partitions, struct verify_result *result, struct meow_error *err)
 {
-	const struct config_route *route = request->route;
-	struct verify_result result = {0};
-	struct sink sink = {.impl = find_sink(route->connector->name), .settings = route->sink};
-	struct merge merge = {.request = request, .result = &result, .sink = &sink};
+	struct sink sink = {
+		.impl = impl, .settings = request->route->sink, .partition = partition, .partitions = partitions};
+	struct merge merge = {.request = request, .result = result, .sink = &sink};
 	sink.tick = tick;
 	sink.tick_arg = &merge;
 	sink.notice = notice;
 	sink.notice_arg = (void *)(uintptr_t)request;
-	if (sink.impl == NULL)
-		return error_set(err, MEOW_CONFIG, "this meowmx cannot compare a %s", route->connector->name);
-	bool ok = fill(&merge, &sink, err) && sink.impl->open(&sink, err) && merge_run(&merge, err);
+	read_settings(&merge);
+	bool ok = read_bounds(&merge, err) && impl->open(&sink, err) && merge_run(&merge, err);
 	merge_finish(&merge);
-	sink.impl->close(&sink);
+	impl->close(&sink);
 	buffer_finish(&sink.scratch);
+	return ok;
+}
+
+bool verify_route(const struct verify_request *request, struct verify_result *ret_result, struct meow_error *err)
+{
+	const struct config_route *route = request->route;
+	const struct sink_impl *impl = find_sink(route->connector->name);
+	int partitions = (int)config_number(route->settings, "partitions");
+	struct verify_result result = {0};
+	bool ok = impl != NULL || error_set(err, MEOW_CONFIG, "this meowmx cannot compare a %s", route->connector->name);
+	for (int partition = 0; ok && partition < partitions; partition++)
+		ok = verify_partition(request, impl, partition, partitions, &result, err);
 	if (!ok) {
 		verify_result_finish(&result);
 		return false;

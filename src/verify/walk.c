@@ -3,6 +3,7 @@
 #include "verify/walk.h"
 
 #include "base/text.h"
+#include "verify/names.h"
 
 #define BACK_STEPS 5000 // positions over which reading on is cheaper than asking anew
 
@@ -17,6 +18,11 @@ bool walk_wants(const struct walk *walk, struct meow_bytes aggregate_type)
 	return false;
 }
 
+bool walk_is_ours(const struct walk *walk, struct meow_bytes aggregate_id)
+{
+	return walk->partitions <= 1 || names_partition(aggregate_id, walk->partitions) == walk->partition;
+}
+
 bool walk_next(struct walk *walk, struct meow_error *err)
 {
 	if (walk->found)
@@ -24,7 +30,8 @@ bool walk_next(struct walk *walk, struct meow_error *err)
 	do {
 		if (!meow_cursor_next(walk->cursor, &walk->event, &walk->found, err))
 			return false;
-	} while (walk->found && !walk_wants(walk, walk->event.aggregate_type));
+	} while (walk->found &&
+			 (!walk_wants(walk, walk->event.aggregate_type) || !walk_is_ours(walk, walk->event.aggregate_id)));
 	return true;
 }
 

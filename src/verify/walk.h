@@ -8,6 +8,7 @@
 struct walk {
 	struct meow_store *store;
 	const struct config_section *route; // its categories
+	int partition, partitions;          // of the route; the others' events are passed over
 	int64_t to;                         // inclusive
 	struct meow_cursor *cursor;
 	struct meow_event event; // the current one, while found
@@ -30,6 +31,9 @@ MEOW_MUST_USE bool walk_look_back(
 
 // Whether the route publishes events of this type.
 bool walk_wants(const struct walk *walk, struct meow_bytes aggregate_type);
+
+// Whether it is the partition's, if the route publishes it at all.
+bool walk_is_ours(const struct walk *walk, struct meow_bytes aggregate_id);
 
 void walk_finish(struct walk *walk);
 

@@ -152,6 +152,37 @@ class Whole(Case):
         self.assertEqual(self.client.ask("EXISTS", "x{1}:order:o-1:placed:0:0"), "1")
         self.assertEqual(self.verify()["r"]["records"], 10)
 
+    def test_routes_of_several_partitions(self):
+        self.append()
+        self.append([("order", "p-%d" % (i % 40), "placed", '{"i": %d}' % i, None) for i in range(60)])
+        split = os.path.join(scratch(), self.name + "-{partition}.jsonl")
+        self.routes = {"f": "{partitions: 3, file: {path: '%s'}}" % split,
+                       "r": self.to_redis("partitions: 4, ", "s:{aggregate_type}:{partition}")}
+        if kafka:
+            self.routes["k"] = self.to_kafka("partitions: 5, ")
+        self.deliver()
+        for result in self.verify().values():
+            self.assertEqual((result["events"], result["records"], self.found(result)), (70, 70, {}), result)
+        for result in self.verify("--from", "11").values():
+            self.assertEqual((result["events"], result["records"], self.found(result)), (60, 60, {}), result)
+        # A partition that is behind is compared as far as it is.
+        first = int(self.psql("SELECT min(delivered) FROM meowmx_checkpoints WHERE subscription = 'r'"))
+        self.assertLess(0, first)
+        streams = [self.client.ask("XRANGE", "s:order:%d" % partition, "-", "+") for partition in range(4)]
+        lost = streams[1][2]
+        self.client.ask("XDEL", "s:order:1", lost[0])
+        self.client.ask("XADD", "s:order:2", "999-0", *streams[2][0][1])
+        result = self.verify("r", status=65)["r"]
+        self.assertEqual(self.found(result), {"lost": [int(lost[0][:-2])], "foreign": [999]})
+        self.psql("UPDATE meowmx_checkpoints SET delivered = 1, position = 1 WHERE subscription = 'r' AND partition = 1")
+        result = self.verify("r", status=65)["r"]
+        self.assertEqual((self.found(result), result["checkpoint"]), ({"foreign": [999]}, 1))
+        # An entry of another partition.
+        self.client.ask("XDEL", "s:order:2", "999-0")
+        self.client.ask("DEL", "s:order:3")
+        self.client.ask("XADD", "s:order:3", streams[0][3][0], *streams[0][3][1])
+        self.assertEqual(self.verify("r", status=65)["r"]["misplaced"]["count"], 1)
+
     def test_an_empty_store_and_a_route_that_never_ran(self):
         self.routes = {"f": self.to_file(), "r": self.to_redis(stream="one")}
         if kafka:
