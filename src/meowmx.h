@@ -388,9 +388,9 @@ struct meow_subscription_settings {
 	size_t category_count;
 	const char *const *event_types; // and of these event types; NULL for all
 	size_t event_type_count;
-	size_t batch_events;                       // at most so many events in one transaction: 500
-	bool start_now;                            // a new subscription begins behind what is there, not at the first event
-	bool until_caught_up;                      // end when everything is handled that was there
+	size_t batch_events;  // at most so many events in one transaction: 500
+	bool start_now;       // a new one begins behind what is there (when whoever writes then has ended)
+	bool until_caught_up; // end when everything is handled that was there
 	int64_t backoff_least_ms, backoff_most_ms; // pauses before another try: 100 and 30000
 	meow_handler_fn *handler;
 	void *arg; // of handler and report

@@ -11,6 +11,7 @@
 //
 // Everything happens on the thread of meow_subscription_run, on a loop of its own; only the stop comes from elsewhere,
 // through a descriptor, since a signal handler may write to one.
+#include "app/start.h"
 #include "base/backoff.h"
 #include "base/text.h"
 #include "store/follow.h"
@@ -58,6 +59,9 @@ struct meow_subscription {
 	struct meow_store *store; // where the handler works
 	struct meow_store *lent;  // the same connection, as the handler gets it
 	struct session *session;
+	bool pooled;         // a pooler stands before it
+	struct start *start; // while a new one looks for where now is,
+	int64_t start_at;    // which this is, -1 until it has looked
 	struct follow *follow;
 	struct store_work work; // as committed last, but for a position that only moved on
 	int64_t saved_position;
@@ -104,6 +108,8 @@ static void disconnect(struct meow_subscription *subscription)
 {
 	follow_destroy(subscription->follow);
 	subscription->follow = NULL;
+	start_destroy(subscription->start);
+	subscription->start = NULL;
 	session_destroy(subscription->session);
 	subscription->session = NULL;
 	batch_destroy(subscription->batch);
@@ -462,7 +468,7 @@ static void on_pass_timer(void *arg)
 
 // --- connecting ---
 
-static void start_follow(struct meow_subscription *subscription, const struct session_info *info)
+static void start_follow(struct meow_subscription *subscription)
 {
 	struct meow_error err;
 	const struct follow_settings settings = {.after = subscription->work.position,
@@ -471,7 +477,7 @@ static void start_follow(struct meow_subscription *subscription, const struct se
 		.category_count = subscription->settings.category_count,
 		.batch_rows = subscription->settings.batch_events,
 		.batch_bytes = ROOM_BYTES,
-		.poll_only = info->pooled};
+		.poll_only = subscription->pooled};
 	subscription->follow =
 		follow_create(subscription->loop, subscription->session, &settings, on_batch, on_lost, subscription, &err);
 	if (!subscription->follow) {
@@ -484,13 +490,43 @@ static void start_follow(struct meow_subscription *subscription, const struct se
 	tell(subscription, MEOW_SUBSCRIPTION_RUNNING, NULL, 0, 0);
 }
 
-static void on_open(void *arg, const struct session_info *info, const struct meow_error *err)
+static void on_start_found(void *arg, int64_t position)
 {
 	struct meow_subscription *subscription = arg;
-	if (err)
-		recover(subscription, err);
+	struct meow_error err;
+	struct store_work work;
+	bool ok = store_work_begin(subscription->store, subscription->settings.name, &work, &err);
+	if (ok && work.fresh)
+		work.position = position;
+	if (ok && commit(subscription, &work, &err))
+		start_follow(subscription);
 	else
-		start_follow(subscription, info);
+		recover(subscription, &err);
+}
+
+static void on_start_held(void *arg, const struct meow_error *why)
+{
+	tell(arg, MEOW_SUBSCRIPTION_RETRYING, why, 0, 0);
+}
+
+static void on_open(void *arg, const struct session_info *info, const struct meow_error *failure)
+{
+	struct meow_subscription *subscription = arg;
+	struct meow_error err;
+	if (failure) {
+		recover(subscription, failure);
+		return;
+	}
+	subscription->pooled = info->pooled;
+	if (!subscription->settings.start_now || !subscription->work.fresh) {
+		start_follow(subscription);
+		return;
+	}
+	const struct start_listener listener = {on_start_found, on_start_held, on_lost, subscription};
+	subscription->start =
+		start_create(subscription->loop, subscription->session, &listener, &subscription->start_at, &err);
+	if (!subscription->start)
+		recover(subscription, &err);
 }
 
 static struct meow_store *lend(struct meow_store *store, struct meow_error *err)
@@ -499,21 +535,16 @@ static struct meow_store *lend(struct meow_store *store, struct meow_error *err)
 	return connection ? meow_store_on_postgres(connection, err) : meow_store_on_sqlite(meow_store_sqlite(store), err);
 }
 
-// Reads the checkpoint, and makes it if it is new.
+// Reads the checkpoint, and makes it if it is new; but for one that begins now, which must be found first.
 static bool learn_position(struct meow_subscription *subscription, struct meow_error *err)
 {
-	const char *name = subscription->settings.name;
 	struct store_work work;
-	int64_t now = 0;
-	if (subscription->settings.start_now && !store_settled(subscription->store, &now, err))
-		return false;
-	if (!store_work_begin(subscription->store, name, &work, err))
+	if (!store_work_begin(subscription->store, subscription->settings.name, &work, err))
 		return false;
 	subscription->work = work;
 	subscription->saved_position = work.position;
-	if (!work.fresh)
+	if (!work.fresh || subscription->settings.start_now)
 		return store_work_roll_back(subscription->store, err);
-	work.position = now;
 	return commit(subscription, &work, err);
 }
 
@@ -627,6 +658,7 @@ bool meow_subscription_run(struct meow_subscription *subscription, struct meow_e
 	struct meow_error own;
 	struct meow_error *error = err ? err : &own;
 	subscription->phase = PHASE_CONNECTING;
+	subscription->start_at = -1;
 	subscription->failed = subscription->stopping = subscription->told = false;
 	backoff_reset(&subscription->backoff);
 	bool ok = start(subscription, error);

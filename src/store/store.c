@@ -196,13 +196,6 @@ bool meow_snapshot_prune(struct meow_store *store, const char *aggregate_type, c
 
 // --- a subscription's work ---
 
-bool store_settled(struct meow_store *store, int64_t *ret_position, struct meow_error *err)
-{
-	const struct meow_query everything = {.from = INT64_MIN, .to = INT64_MAX};
-	char held_back_by[STORE_HELD_SIZE] = "";
-	return store->impl->find_bound(store, &everything, ret_position, held_back_by, err);
-}
-
 bool store_work_claim(struct meow_store *store, const char *subscription, bool *ret_claimed, struct meow_error *err)
 {
 	return store->impl->work_claim(store, subscription, ret_claimed, err);

@@ -107,10 +107,6 @@ MEOW_MUST_USE bool store_repartition_cut(
 MEOW_MUST_USE bool store_repartition_finish(
 	struct meow_store *store, const struct store_repartition *repartition, struct meow_error *err);
 
-// A position that is settled: every event at or below it that will ever be there is there. As high as it gets without
-// waiting for longer than a second.
-MEOW_MUST_USE bool store_settled(struct meow_store *store, int64_t *ret_position, struct meow_error *err);
-
 // `subscription adopt`: a subscription of Python meowmx becomes one of ours, at the last position below every event that
 // Python's has not passed. Python's stays as it is.
 struct store_adopt {

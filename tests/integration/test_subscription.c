@@ -391,6 +391,34 @@ static void only_one_at_a_time_works_and_another_takes_over(void **state)
 	assert_seen("shared", "order");
 }
 
+// Its ids may lie anywhere: nothing below them is skipped by guessing, and nothing that was there before is handled.
+static void a_subscription_that_starts_now_waits_for_whoever_is_writing(void **state)
+{
+	(void)state;
+	struct model model = {.name = "late"};
+	struct meow_subscription_settings settings = settings_of(&model);
+	settings.start_now = true;
+	settings.until_caught_up = false;
+	PGconn *writer = sql_open(url);
+	sql_run(writer, "BEGIN; SELECT nextval('es_events_id_seq'); ROLLBACK"); // a gap before the first event
+	append_events("order", 0, 10);
+	sql_run(writer, "BEGIN; SELECT nextval('es_events_id_seq')");
+	append_events("order", 10, 10);
+	struct meow_subscription *subscription = create(&model, &settings);
+	pthread_t thread = start_thread(subscription);
+	WAIT_FOR(model.states[MEOW_SUBSCRIPTION_RETRYING] > 0);
+	assert_non_null(strstr(model.reason, "the open transaction of pid"));
+	append_events("order", 20, 10);
+	assert_int_equal(model.calls, 0);
+	sql_run(writer, "COMMIT");
+	WAIT_FOR(position_of("late") == head());
+	meow_subscription_stop(subscription);
+	join(thread);
+	meow_subscription_destroy(subscription);
+	assert_int_equal(model.calls, 10);
+	PQfinish(writer);
+}
+
 static void a_connection_that_is_ended_in_the_middle_loses_and_repeats_nothing(void **state)
 {
 	(void)state;
@@ -607,6 +635,7 @@ int main(void)
 		EACH(filters_drop_what_is_not_wanted_and_the_position_passes_it),
 		EACH(one_that_was_pythons_goes_on_where_it_stood),
 		EACH(a_new_subscription_may_start_now),
+		EACH(a_subscription_that_starts_now_waits_for_whoever_is_writing),
 		EACH(a_refused_event_keeps_those_before_it_and_is_tried_again_alone),
 		EACH(what_is_refused_shows_and_what_was_done_before_stays),
 		EACH(a_stop_keeps_what_was_handled),
