@@ -1,9 +1,12 @@
 // Connecting: what each failure is called, that no password is ever shown, a standby, and a pooler.
 #include "database.h"
 
+#include <netinet/in.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 static struct server *server;
@@ -70,6 +73,37 @@ static void each_failure_has_its_kind_and_its_line(void **state)
 	snprintf(away, sizeof(away), "postgresql://x:sesame@127.0.0.1:%u/test", free_port());
 	assert_cannot_open(away, MEOW_UNAVAILABLE, "Connection refused");
 	assert_cannot_open("postgresql://x:sesame@nowhere.invalid/test", MEOW_UNAVAILABLE, "nowhere.invalid");
+}
+
+// What a server says that is too busy to log anybody in within its authentication_timeout.
+static void *give_up(void *arg)
+{
+	static const char answer[] = "E\0\0\0\x43SFATAL\0VFATAL\0C57014\0Mcanceling authentication due to timeout\0";
+	char startup[1000];
+	int client = accept(*(int *)arg, NULL, NULL);
+	assert_true(read(client, startup, sizeof(startup)) > 0);
+	assert_int_equal(write(client, answer, sizeof(answer)), sizeof(answer));
+	close(client);
+	return NULL;
+}
+
+static void a_server_that_gives_up_on_a_login_is_unavailable(void **state)
+{
+	(void)state;
+	char url[100];
+	struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	socklen_t size = sizeof(address);
+	int listener = socket(AF_INET, SOCK_STREAM, 0);
+	pthread_t thread;
+	assert_int_equal(bind(listener, (struct sockaddr *)&address, size), 0);
+	assert_int_equal(listen(listener, 1), 0);
+	assert_int_equal(getsockname(listener, (struct sockaddr *)&address, &size), 0);
+	assert_int_equal(pthread_create(&thread, NULL, give_up, &listener), 0);
+	snprintf(url, sizeof(url), "postgresql://x@127.0.0.1:%u/test?sslmode=disable&gssencmode=disable",
+		ntohs(address.sin_port));
+	assert_cannot_open(url, MEOW_UNAVAILABLE, "canceling authentication due to timeout");
+	assert_int_equal(pthread_join(thread, NULL), 0);
+	close(listener);
 }
 
 static void a_url_that_is_wrong_shows_no_password(void **state)
@@ -216,6 +250,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(each_failure_has_its_kind_and_its_line),
+		cmocka_unit_test(a_server_that_gives_up_on_a_login_is_unavailable),
 		cmocka_unit_test(a_url_that_is_wrong_shows_no_password),
 		cmocka_unit_test(libpq_variables_name_the_store_when_the_url_is_empty),
 		cmocka_unit_test(a_sequence_that_breaks_the_order_is_refused),

@@ -85,8 +85,10 @@ bool pg_connection_error(PGconn *conn, const char *url, struct meow_error *err)
 	last_line(PQerrorMessage(conn), line, sizeof(line));
 	enum meow_error_kind kind = MEOW_UNAVAILABLE;
 	const char *advice = "";
-	if (strstr(line, "password") || strstr(line, "authentication") || strstr(line, "pg_hba.conf") ||
-		strstr(line, "permission denied") || strstr(line, "not permitted to log in")) {
+	if (strstr(line, "due to timeout")) { // a busy server gave up on the authentication
+		kind = MEOW_UNAVAILABLE;
+	} else if (strstr(line, "password") || strstr(line, "authentication") || strstr(line, "pg_hba.conf") ||
+			   strstr(line, "permission denied") || strstr(line, "not permitted to log in")) {
 		kind = MEOW_DENIED;
 		advice = "; check the user and the password of the store's url";
 	} else if (strstr(line, "database \"") && strstr(line, "does not exist")) {
