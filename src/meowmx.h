@@ -364,6 +364,7 @@ MEOW_API MEOW_MUST_USE bool meow_execute(struct meow_store *store, const struct 
 // roll back, and use nothing of it after it returned. To refuse an event it returns false and fills err: the
 // transaction is rolled back, the events before it are handled once more and committed, and the refused one is tried
 // again alone, after a pause that grows, until it is taken. (What must never be handled it takes and does nothing.)
+// What the store refuses at the commit alone (a deferred constraint) is found among the events by trying fewer of them.
 typedef bool meow_handler_fn(
 	void *arg, struct meow_store *transaction, const struct meow_event *event, struct meow_error *err);
 

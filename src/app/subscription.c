@@ -260,7 +260,13 @@ static enum outcome attempt(struct meow_subscription *subscription, size_t to, s
 	*ret_done = i;
 	if (i == batch->count && work.position < batch->position)
 		work.position = batch->position;
-	return commit(subscription, &work, err) ? OUTCOME_DONE : OUTCOME_LOST;
+	if (commit(subscription, &work, err))
+		return OUTCOME_DONE;
+	if (err->kind != MEOW_INVALID || !*err->code)
+		return OUTCOME_LOST;
+	// A constraint that is looked at when all is committed. Of several events it may be any: half of them are tried first.
+	*ret_done = subscription->next + (i - subscription->next) / 2;
+	return OUTCOME_REFUSED;
 }
 
 static void finish_batch(struct meow_subscription *subscription)

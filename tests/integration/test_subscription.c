@@ -530,6 +530,36 @@ static void a_handler_that_ends_the_transaction_is_told_so(void **state)
 	assert_int_equal(position_of("thrower"), 0);
 }
 
+// The store looks at a deferred constraint when the whole batch is committed.
+static void what_only_the_commit_refuses_is_found_and_tried_again_alone(void **state)
+{
+	(void)state;
+	struct model model = {.name = "deferred"};
+	struct meow_subscription_settings settings = settings_of(&model);
+	append_events("order", 0, 40);
+	int64_t culprit = sql_number(conn(), "SELECT id FROM es_events WHERE json_data::text = '23'");
+	sql_run(conn(),
+		"CREATE TABLE barred AS SELECT %lld::bigint AS position; "
+		"CREATE FUNCTION check_late() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
+		"IF EXISTS (SELECT FROM barred b WHERE b.position = NEW.position) THEN "
+		"RAISE 'too late' USING ERRCODE = 'check_violation'; END IF; RETURN NULL; END $$; "
+		"CREATE CONSTRAINT TRIGGER late AFTER INSERT ON seen DEFERRABLE INITIALLY DEFERRED "
+		"FOR EACH ROW EXECUTE FUNCTION check_late()",
+		(long long)culprit);
+	settings.until_caught_up = false;
+	struct meow_subscription *subscription = create(&model, &settings);
+	pthread_t thread = start_thread(subscription);
+	WAIT_FOR(model.reported_position == culprit);
+	assert_int_equal(position_of("deferred"), culprit - 1);
+	sql_run(conn(), "DELETE FROM barred");
+	WAIT_FOR(position_of("deferred") == head());
+	meow_subscription_stop(subscription);
+	join(thread);
+	meow_subscription_destroy(subscription);
+	assert_seen("deferred", "order");
+	assert_non_null(strstr(model.reason, "too late"));
+}
+
 static bool begin_anew(
 	void *arg, struct meow_store *transaction, const struct meow_event *event, struct meow_error *err)
 {
@@ -645,6 +675,7 @@ int main(void)
 		EACH(whoever_has_its_checkpoint_locked_cannot_keep_it_from_stopping),
 		EACH(a_handler_may_append_in_its_transaction),
 		EACH(a_handler_that_ends_the_transaction_is_told_so),
+		EACH(what_only_the_commit_refuses_is_found_and_tried_again_alone),
 		EACH(a_handler_that_begins_a_transaction_of_its_own_is_told_so),
 		EACH(a_connection_that_ends_within_the_handler_is_not_the_handlers_fault),
 		EACH(settings_that_cannot_be_are_refused),
