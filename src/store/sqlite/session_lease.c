@@ -14,7 +14,8 @@
 // What lease_find.sql says.
 struct found {
 	struct session_lease_state state; // of another's lease where it is taken, without the holder
-	bool taken;
+	bool taken;                       // by another
+	bool ours;
 	bool counted; // this relay is among those that run the subscription, for long enough yet
 	bool known;   // the subscription has a checkpoint
 	int64_t position;
@@ -29,6 +30,7 @@ static void note_lease(struct lite_call *call, const struct session_lease *lease
 	state->length_ms = length_us / MS;
 	state->left_us = state->until_us - now_us;
 	bool stale = lease->stale_epoch == state->epoch && lease->stale_until_us == state->until_us;
+	found->ours = bytes_equal(holder, bytes_of(lease->relay));
 	found->taken = holder.data && !bytes_equal(holder, bytes_of(lease->relay)) && state->left_us > 0 &&
 				   state->left_us <= length_us && !stale;
 }
@@ -121,7 +123,7 @@ static bool may_take(const struct found *found, const struct session_lease *leas
 {
 	return !found->taken && found->state.partitions == lease->partitions &&
 		   (!found->state.cut || found->position < found->state.cut) &&
-		   (lease->even_unfair || found->state.mine <= found->state.least);
+		   (lease->even_unfair || found->ours || found->state.mine <= found->state.least);
 }
 
 static bool acquire(struct lite *lite, struct request *request, struct found *found, struct meow_error *err)

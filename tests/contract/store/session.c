@@ -23,7 +23,8 @@ struct desk {
 	int64_t number;
 	bool found;
 	struct checkpoint checkpoint;
-	char texts[4][64];
+	struct session_lease_state lease;
+	char texts[5][64];
 };
 
 static void answer(struct desk *desk, const struct meow_error *err)
@@ -101,6 +102,19 @@ static void on_event(void *arg, const struct meow_event *event, const struct meo
 static void on_done(void *arg, const struct meow_error *err)
 {
 	answer(arg, err);
+}
+
+static const char *keep(struct desk *desk, int place, const char *text);
+
+static void on_lease(void *arg, const struct session_lease_state *state, const struct meow_error *err)
+{
+	struct desk *desk = arg;
+	if (state) {
+		desk->lease = *state;
+		memset(desk->texts[4], 0, sizeof(desk->texts[4]));
+		desk->lease.holder = keep(desk, 4, state->holder);
+	}
+	answer(desk, err);
 }
 
 static const char *keep(struct desk *desk, int place, const char *text)
@@ -406,6 +420,129 @@ static void last_of_all(void *arg, const struct meow_error *err)
 	answer(desk, err);
 }
 
+#define ACQUIRE(desk, lease) ASK_OK(desk, session_lease_acquire((desk)->session, lease, on_lease, desk))
+#define RENEW(desk, lease) ASK_OK(desk, session_lease_renew((desk)->session, lease, on_lease, desk))
+#define RELEASE(desk, lease) ASK_OK(desk, session_lease_release((desk)->session, lease, on_done, desk))
+
+static void a_lease_has_one_holder_and_a_rising_epoch(void **state)
+{
+	(void)state;
+	struct desk desk;
+	start(&desk);
+	struct session_lease ours = {.subscription = "route", .relay = "a", .partitions = 1, .length_ms = 60000};
+	struct session_lease theirs = ours;
+	theirs.relay = "b";
+	ACQUIRE(&desk, &ours);
+	assert_true(desk.lease.held);
+	assert_int_equal(desk.lease.epoch, 1);
+	ours.epoch = 1;
+	load_checkpoint(&desk);
+	assert_int_equal(desk.checkpoint.epoch, 1);
+	assert_null(desk.checkpoint.state); // nobody has run yet
+	ACQUIRE(&desk, &theirs);
+	assert_false(desk.lease.held);
+	assert_string_equal(desk.lease.holder, "a");
+	assert_int_equal(desk.lease.length_ms, 60000);
+	assert_in_range(desk.lease.left_us, 50000000, 60000000);
+	int64_t until_us = desk.lease.until_us;
+	RENEW(&desk, &ours);
+	assert_true(desk.lease.held);
+	ACQUIRE(&desk, &theirs);
+	assert_true(desk.lease.until_us > until_us); // which is how one who waits sees that it is renewed
+
+	// Taken from one who does not renew it any more: he can neither write nor renew.
+	theirs.stale_epoch = 1;
+	theirs.stale_until_us = until_us; // but he has, since
+	ACQUIRE(&desk, &theirs);
+	assert_false(desk.lease.held);
+	theirs.stale_until_us = desk.lease.until_us;
+	ACQUIRE(&desk, &theirs);
+	assert_true(desk.lease.held);
+	assert_int_equal(desk.lease.epoch, 2);
+	struct checkpoint save = {.subscription = "route", .delivered = 1, .position = 1, .epoch = 1};
+	ASK(&desk, session_checkpoint_save(desk.session, &save, on_done, &desk));
+	assert_int_equal(desk.err.kind, MEOW_CONFLICT);
+	RENEW(&desk, &ours);
+	assert_false(desk.lease.held);
+	RELEASE(&desk, &ours); // nor give away what is not his
+	ACQUIRE(&desk, &ours);
+	assert_false(desk.lease.held);
+	assert_string_equal(desk.lease.holder, "b");
+
+	theirs.epoch = 2;
+	RELEASE(&desk, &theirs);
+	ACQUIRE(&desk, &ours);
+	assert_true(desk.lease.held);
+	assert_int_equal(desk.lease.epoch, 3);
+	ACQUIRE(&desk, &ours); // his own he may have again, under a higher epoch
+	assert_int_equal(desk.lease.epoch, 4);
+	end(&desk);
+}
+
+static void a_lease_runs_out_unless_it_is_renewed(void **state)
+{
+	(void)state;
+	struct desk desk;
+	start(&desk);
+	struct session_lease ours = {.subscription = "route", .relay = "a", .partitions = 1, .length_ms = 300};
+	struct session_lease theirs = ours;
+	theirs.relay = "b";
+	ACQUIRE(&desk, &ours);
+	struct checkpoint save = {.subscription = "route", .epoch = 1, .lease_ms = 60000};
+	ASK_OK(&desk, session_checkpoint_save(desk.session, &save, on_done, &desk)); // which renews
+	usleep(400000);
+	ACQUIRE(&desk, &theirs);
+	assert_true(desk.lease.held); // it lies further ahead than it is long: the clock was set back
+	ACQUIRE(&desk, &ours);
+	assert_false(desk.lease.held);
+	usleep(400000);
+	ACQUIRE(&desk, &ours);
+	assert_true(desk.lease.held);
+	assert_int_equal(desk.lease.epoch, 3);
+	end(&desk);
+}
+
+static void partitions_are_shared(void **state)
+{
+	(void)state;
+	struct desk desk;
+	start(&desk);
+	struct session_lease ours = {.subscription = "route", .relay = "a", .partitions = 3, .length_ms = 60000};
+	struct session_lease theirs = ours;
+	theirs.relay = "b";
+	ACQUIRE(&desk, &ours);
+	assert_int_equal(desk.lease.partitions, 3);
+	assert_int_equal(desk.lease.least, INT32_MAX); // alone
+	theirs.partition = 1;
+	ACQUIRE(&desk, &theirs);
+	assert_true(desk.lease.held);
+	ours.partition = 2;
+	ACQUIRE(&desk, &ours);
+	assert_true(desk.lease.held);
+	assert_int_equal(desk.lease.least, 1);
+	ours.partition = 0;
+	ours.epoch = 1;
+	RENEW(&desk, &ours);
+	assert_int_equal(desk.lease.mine, 2);
+	assert_int_equal(desk.lease.least, 1);
+	assert_int_equal(desk.lease.above, 1);
+	theirs.epoch = 1;
+	RELEASE(&desk, &theirs);
+	ours.partition = 1;
+	ACQUIRE(&desk, &ours); // the other one has fewer
+	assert_false(desk.lease.held);
+	assert_null(desk.lease.holder);
+	theirs.leaving = true;
+	RELEASE(&desk, &theirs);
+	ACQUIRE(&desk, &ours); // and now counts no more
+	assert_true(desk.lease.held);
+	ours.partitions = 4;
+	ACQUIRE(&desk, &ours);
+	assert_false(desk.lease.held);
+	assert_int_equal(desk.lease.partitions, 3);
+	end(&desk);
+}
+
 static void answers_come_in_order_and_later(void **state)
 {
 	(void)state;
@@ -634,6 +771,9 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(the_event_at_a_position),
 	cmocka_unit_test(checkpoints_are_kept),
 	cmocka_unit_test(a_checkpoint_that_is_anothers_is_a_conflict),
+	cmocka_unit_test(a_lease_has_one_holder_and_a_rising_epoch),
+	cmocka_unit_test(a_lease_runs_out_unless_it_is_renewed),
+	cmocka_unit_test(partitions_are_shared),
 	cmocka_unit_test(answers_come_in_order_and_later),
 	cmocka_unit_test(every_event_once_and_in_order_among_writers),
 	cmocka_unit_test(every_event_of_two_categories_among_writers),

@@ -47,7 +47,9 @@ WITH known AS (
     SELECT $1::text, n.layout, $2::int, 1, $4::text, clock_timestamp() + $5::bigint * interval '1 ms',
            $5::bigint * interval '1 ms'
     FROM newest n CROSS JOIN shares s CROSS JOIN set_config('synchronous_commit', 'on', true)
-    WHERE n.partitions = $3::int AND ($8::boolean OR s.mine <= s.least) AND NOT EXISTS (SELECT FROM found WHERE taken)
+    WHERE n.partitions = $3::int AND ($8::boolean OR s.mine <= s.least
+           OR $4::text = (SELECT lease_holder FROM found))
+      AND NOT EXISTS (SELECT FROM found WHERE taken)
       AND (n.cut IS NULL OR n.cut > coalesce((SELECT position FROM found), 0))
     ON CONFLICT (subscription, layout, partition) DO UPDATE SET
         epoch = c.epoch + 1, lease_holder = excluded.lease_holder, lease_until = excluded.lease_until,
