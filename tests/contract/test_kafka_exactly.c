@@ -51,9 +51,13 @@ static void read_all(void *arg, struct contract_log *log)
 	kafka_consume(server_url(broker.server), broker.prefix, kafka_log_message, log);
 }
 
+// In its orderly way. A broker that is alone, and is killed right behind a commit in topics that it has just created, may
+// never write the marks that end the transaction there: seen with 4.3.1, whose transaction log said CompleteCommit while
+// no partition had a mark. (A coordinator that finds no leader of a partition takes it for deleted and leaves it out:
+// KAFKA-5202.) No client could mend that. With topics that were there at its last orderly end it was not seen.
 static void stop(void *arg)
 {
-	server_kill(((struct broker *)arg)->server);
+	server_stop(((struct broker *)arg)->server);
 }
 
 static void start(void *arg)
@@ -314,6 +318,9 @@ static void test_a_broker_that_is_killed_again_and_again_repeats_and_loses_nothi
 {
 	struct contract_relay *relay = make_relay(*state);
 	relay->window_batches = 16;
+	assert_true(contract_publish(relay, 100, LONG_MS));
+	server_stop(broker.server); // see there
+	server_again(broker.server);
 	for (int64_t target = 400; target <= 800; target += 400) {
 		assert_true(contract_publish_past(relay, target, 6000, LONG_MS));
 		server_kill(broker.server);
