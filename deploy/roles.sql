@@ -56,9 +56,11 @@ GRANT EXECUTE ON FUNCTION meowmx_parse_events, meowmx_appended, meowmx_append TO
 
 GRANT SELECT, INSERT, UPDATE ON meowmx_checkpoints, meowmx_layouts TO :"relay";
 GRANT SELECT, INSERT, UPDATE, DELETE ON meowmx_relays TO :"relay";
+GRANT SELECT, INSERT ON meowmx_dead_letters TO :"relay";
 GRANT USAGE, UPDATE ON SEQUENCE meowmx_doze TO :"relay", :"operator";
 
-GRANT SELECT, INSERT, UPDATE, DELETE ON meowmx_checkpoints, meowmx_layouts, meowmx_relays TO :"operator";
+GRANT SELECT, INSERT, UPDATE, DELETE ON meowmx_checkpoints, meowmx_layouts, meowmx_relays, meowmx_dead_letters
+    TO :"operator";
 GRANT SELECT, UPDATE (last_event_id) ON :"subscriptions" TO :"operator"; -- a lock asks for the right to change
 GRANT DELETE ON :"events" TO :"operator";
 GRANT DELETE, UPDATE (version) ON :"aggregates" TO :"operator";

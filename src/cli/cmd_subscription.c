@@ -52,6 +52,7 @@ void subscription_json(struct buffer *out, const struct store_subscription *subs
 	put_number(out, "generation", checkpoint->generation);
 	put_number(out, "epoch", checkpoint->epoch);
 	put_text(out, "relay", subscription->relay);
+	put_number(out, "dead_letters", subscription->dead_letters);
 	put_number(out, "lag_events", subscription->lag_events);
 	if (subscription->lag_us >= 0)
 		buffer_printf(out, ",\"lag_seconds\":%.3f", (double)subscription->lag_us / 1e6);
@@ -101,6 +102,9 @@ void subscription_table(struct buffer *out, const struct store_subscriptions *li
 			item->lag_us < 0 ? "?" : cli_duration(item->lag_us, lag), ago(item->progressed_at_us, progress));
 		if (item->checkpoint.reason != NULL)
 			buffer_printf(out, "    %s\n", item->checkpoint.reason);
+		if (item->dead_letters > 0 && item->checkpoint.partition == 0)
+			buffer_printf(out, "    %lld dead letters: see `meowmx dead list %s`\n", (long long)item->dead_letters,
+				item->checkpoint.subscription);
 	}
 }
 

@@ -233,6 +233,37 @@ static const struct command subscription_commands[] = {
 	{0},
 };
 
+static const struct command dead_commands[] = {
+	{.name = "list",
+		.usages = USAGES("ROUTE"),
+		.summary = "print the events that are set aside for a route, as JSON lines",
+		.store = true,
+		.details = "One without an error follows another of its aggregate that the sink refused.",
+		.least_words = 1,
+		.most_words = 1,
+		.run = run_dead_list},
+	{.name = "show",
+		.usages = USAGES("ROUTE POSITION"),
+		.summary = "print one of them, and its event as the store has it",
+		.store = true,
+		.least_words = 2,
+		.most_words = 2,
+		.run = run_dead_show},
+	{.name = "discard",
+		.usages = USAGES("ROUTE [TYPE ID|POSITION] [--yes] [--dry-run]"),
+		.summary = "let a route never publish events that are set aside, and go on with their aggregates",
+		.store = true,
+		.details =
+			"All of the route, those of one aggregate, or one, which must be the first of its aggregate. Once none of "
+			"an\n"
+			"aggregate is left, what comes next of it is published again. The store keeps the events.",
+		.options = move_options,
+		.least_words = 1,
+		.most_words = 3,
+		.run = run_dead_discard},
+	{0},
+};
+
 const struct command commands[] = {
 	{.name = "setup",
 		.usages = USAGES("[--id-type TYPE]"),
@@ -327,6 +358,7 @@ const struct command commands[] = {
 		.most_words = ANY_WORDS,
 		.run = run_verify},
 	{.name = "config", .summary = "check or show the configuration", .children = config_commands},
+	{.name = "dead", .summary = "look at events that are set aside, and decide", .children = dead_commands},
 	{.name = "subscription",
 		.summary = "look at subscriptions, and decide for those that stopped",
 		.children = subscription_commands},

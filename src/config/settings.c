@@ -128,6 +128,13 @@ const struct setting settings_route[] = {
 		.least = 1,
 		.most = 100000,
 		.help = "The most events that are read at once."},
+	{.name = "on_poison",
+		.type = SETTING_CHOICE,
+		.initial = "stop",
+		.choices = "stop|set-aside",
+		.help =
+			"At an event that the sink will never take: stop there, or set it and later events of its aggregate aside "
+			"(`meowmx dead`)."},
 	{.name = "checkpoint_interval",
 		.type = SETTING_DURATION,
 		.initial = "200ms",

@@ -87,6 +87,9 @@ static void add_levels(struct route_metrics *sum, const struct route_metrics *pa
 	MOST(eta_us);
 	MOST(unsettled_transactions);
 	MOST(oldest_unsettled_us);
+	MOST(dead_letters);
+	MOST(held_aggregates);
+	MOST(dead_letter_age_us);
 	MOST(epoch);
 	if (severity(atomic_load(&part->state)) > severity(atomic_load(&sum->state)))
 		atomic_store(&sum->state, atomic_load(&part->state));
@@ -141,6 +144,9 @@ VALUE(duplicates_skipped)
 VALUE(inflight_events)
 VALUE(buffer_bytes)
 VALUE(epoch)
+VALUE(dead_letters)
+VALUE(held_aggregates)
+VALUE(dead_letter_age_us)
 VALUE(looks)
 VALUE(longest_turn_us)
 
@@ -171,6 +177,11 @@ static const struct series route_series[] = {
 	{"meowmx_route_inflight_events", "gauge", "Events sent and not acknowledged.", UNIT_ONE, value_inflight_events},
 	{"meowmx_route_buffer_bytes", "gauge", "Memory of the batches in flight.", UNIT_ONE, value_buffer_bytes},
 	{"meowmx_route_settled_looks_total", "counter", "Looks at pg_locks to prove a gap.", UNIT_ONE, value_looks},
+	{"meowmx_dead_letters", "gauge", "Events that are set aside and wait for a person.", UNIT_ONE, value_dead_letters},
+	{"meowmx_dead_letter_oldest_seconds", "gauge", "How long the oldest has been waiting.", UNIT_SECONDS_OF_US,
+		value_dead_letter_age_us},
+	{"meowmx_held_aggregates", "gauge", "Aggregates whose later events are set aside as well.", UNIT_ONE,
+		value_held_aggregates},
 	{"meowmx_lease_epoch", "gauge", "The highest epoch of the route's leases.", UNIT_ONE, value_epoch},
 	{"meowmx_loop_longest_turn_seconds", "gauge", "The longest turn of the executor's loop.", UNIT_SECONDS_OF_US,
 		value_longest_turn_us},
@@ -184,9 +195,10 @@ const char *const metrics_names[] = {"meowmx_build_info", "meowmx_store_up", "me
 	"meowmx_route_eta_seconds", "meowmx_route_last_progress_timestamp_seconds", "meowmx_route_events_total",
 	"meowmx_route_bytes_total", "meowmx_route_filtered_events_total", "meowmx_route_restarts_total",
 	"meowmx_route_duplicates_skipped_total", "meowmx_route_inflight_events", "meowmx_route_buffer_bytes",
-	"meowmx_route_settled_looks_total", "meowmx_lease_epoch", "meowmx_loop_longest_turn_seconds",
-	"process_cpu_seconds_total", "process_resident_memory_bytes", "process_virtual_memory_bytes",
-	"process_start_time_seconds", "process_open_fds", "process_max_fds", "process_virtual_memory_max_bytes", NULL};
+	"meowmx_route_settled_looks_total", "meowmx_dead_letters", "meowmx_dead_letter_oldest_seconds",
+	"meowmx_held_aggregates", "meowmx_lease_epoch", "meowmx_loop_longest_turn_seconds", "process_cpu_seconds_total",
+	"process_resident_memory_bytes", "process_virtual_memory_bytes", "process_start_time_seconds", "process_open_fds",
+	"process_max_fds", "process_virtual_memory_max_bytes", NULL};
 
 struct writer {
 	struct buffer *out;

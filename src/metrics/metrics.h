@@ -32,6 +32,8 @@ struct route_metrics {
 	_Atomic uint64_t errors[METRICS_ERROR_KINDS];
 	_Atomic uint64_t inflight_events, buffer_bytes;
 	_Atomic uint64_t unsettled_transactions;
+	_Atomic uint64_t dead_letters, held_aggregates; // of the whole subscription
+	_Atomic int64_t dead_letter_age_us;             // of the oldest
 	_Atomic int64_t oldest_unsettled_us;
 	_Atomic int64_t epoch;
 	_Atomic int64_t longest_turn_us;

@@ -28,6 +28,7 @@ struct route *route_create(
 	route->env = *environment;
 	route->backoff = (struct backoff){settings->backoff_least_ms, settings->backoff_most_ms, 0};
 	route->opening.route = route;
+	buffer_init(&route->aside.letters);
 	route->retry_at_us = route->lease_free_us = -1;
 	route->lease.length_us = settings->lease_ms * MS;
 	route->window = window_create(settings->window_bytes);
@@ -64,6 +65,7 @@ void route_drop_sink(struct route *route)
 	}
 	window_reset(route->window, 0, 0, NULL);
 	route->watch.looking = route->pausing = false;
+	route_aside_drop(route);
 	loop_timer_stop(route->save_timer);
 }
 
@@ -94,6 +96,7 @@ void route_destroy(struct route *route)
 	if (route->session)
 		drop_session(route);
 	window_destroy(route->window);
+	route_aside_finish(route);
 	loop_timer_destroy(route->timer);
 	loop_timer_destroy(route->save_timer);
 	loop_timer_destroy(route->stats_timer);
@@ -486,6 +489,8 @@ static void on_look(void *arg, const struct checkpoint *found, const struct meow
 	} else if (route->phase == PHASE_RUNNING && found->paused) {
 		route->pausing = true;
 		route_drain(route);
+	} else if (route->phase == PHASE_RUNNING && !route_aside_refresh(route, found, &moved)) {
+		route_fail(route, &moved, false);
 	}
 }
 

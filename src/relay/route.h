@@ -24,6 +24,7 @@ struct route_settings {
 	int64_t lease_ms;
 	const char *const *categories;
 	size_t category_count;
+	bool set_aside;      // what the sink will never take goes to the dead letters; else the route stops there
 	bool start_now;      // a new route starts at the settled position of now instead of the beginning
 	size_t window_bytes; // the bound on batches in memory, a statement's result included
 	size_t batch_rows;

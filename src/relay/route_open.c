@@ -161,6 +161,11 @@ static void on_checkpoint(void *arg, const struct checkpoint *loaded, const stru
 		stay_stopped(route, loaded);
 		return;
 	}
+	struct meow_error reason;
+	if (!route_aside_refresh(route, loaded, &reason)) {
+		route_halt(route, &reason, 0, false);
+		return;
+	}
 	bool fresh = !loaded->state && loaded->position == 0 && loaded->delivered == 0;
 	take_checkpoint(route, loaded);
 	route->start_wanted = -1;

@@ -6,6 +6,7 @@
 
 #include "base/backoff.h"
 #include "base/log.h"
+#include "relay/holds.h"
 #include "relay/lease.h"
 #include "relay/route.h"
 #include "relay/window.h"
@@ -38,6 +39,14 @@ struct route_watch {
 	bool looking;         // at the row, while the route runs
 	char held_by[160];    // who holds the settled position back, empty if nobody
 	char standstill[200]; // why it does not move although it runs, empty while it does
+};
+
+// What is set aside (route_aside.c).
+struct route_aside {
+	struct holds holds;
+	struct batch *first, *end; // the first waits for its dead letters to be committed, the others behind it
+	struct buffer letters;     // JSON
+	int64_t open;              // dead letters in the store, as loaded last
 };
 
 struct opening {
@@ -107,6 +116,7 @@ struct route {
 	int64_t run_since_us;
 	bool say_back; // that it runs again is said once that has lasted
 
+	struct route_aside aside;
 	int64_t poison; // the event that the sink will never take, 0 if none; what precedes it is still sent
 	struct meow_error poison_err;
 	int64_t refused; // as told by the sink in an earlier life of the connector
@@ -155,7 +165,19 @@ void route_opened(struct route *route, const struct connector_memory *memory);
 // The comparison is done: publishing begins.
 void route_run(struct route *route);
 void route_delivered(struct route *route, struct batch *batch);
+void route_publish(struct route *route, struct batch *batch); // takes it; what is left of it goes to the sink
+size_t route_admitted(
+	struct route *route, const struct batch *batch); // of its events; notes the one that never will be
+void route_make_room(struct route *route);
+void route_go_on(struct route *route);   // reads on, or drains where its layout ends
 void route_is_back(struct route *route); // it runs, and that has lasted
+
+// Takes a batch: what the sink will never take of it, and what is held, is set aside; the rest is published.
+void route_aside_take(struct route *route, struct batch *batch);
+MEOW_MUST_USE bool route_aside_refresh(
+	struct route *route, const struct checkpoint *loaded, struct meow_error *err); // MEOW_CONFIG: a person must decide
+void route_aside_drop(struct route *route);                                        // the batches that wait
+void route_aside_finish(struct route *route);
 
 void route_watch_start(struct route *route);
 void route_watch_delivered(struct route *route, const struct batch *batch);

@@ -19,9 +19,11 @@ static size_t batch_bytes(const struct route *route)
 
 // Lets the follower read: a whole batch, or nothing yet. Given each bit of room as it comes, it would fill it with a
 // small batch, which would leave as small a room again: batches that once are small would stay so for a whole backlog.
-static void make_room(struct route *route)
+void route_make_room(struct route *route)
 {
-	size_t room = route->poison || route->at_cut ? 0 : window_room(route->window);
+	if (route->phase != PHASE_RUNNING)
+		return;
+	size_t room = route->poison || route->at_cut || route->aside.first ? 0 : window_room(route->window);
 	follow_room(route->follow, room < batch_bytes(route) ? 0 : room);
 }
 
@@ -50,7 +52,7 @@ void route_run(struct route *route)
 	route->store_lost = false;
 	route_set_state(route, ROUTE_RUNNING);
 	route_save(route);
-	make_room(route);
+	route_make_room(route);
 }
 
 static void on_lost(void *arg, const struct meow_error *err)
@@ -113,7 +115,7 @@ static void halt_at_poison(struct route *route)
 }
 
 // How many of the batch's events may be sent; notes the one that never will be.
-static size_t admitted(struct route *route, const struct batch *batch)
+size_t route_admitted(struct route *route, const struct batch *batch)
 {
 	size_t count = route->env.connector->admit(route->connector, batch, &route->poison_err);
 	if (count < batch->count)
@@ -158,20 +160,8 @@ static void end_at_cut(struct route *route, struct batch *batch)
 	route->at_cut = true;
 }
 
-static void on_batch(void *arg, struct batch *batch)
+void route_publish(struct route *route, struct batch *batch)
 {
-	struct route *route = arg;
-	if (route->phase != PHASE_RUNNING || route->poison || !route_lease_check(route)) {
-		batch_destroy(batch);
-		return;
-	}
-	end_at_cut(route, batch);
-	route->watch.filtered += partition_keep(batch, route->settings.partition, route->settings.partitions);
-	size_t count = batch->count ? admitted(route, batch) : 0;
-	if (route->poison) {
-		batch->position = count ? batch->events[count - 1].position : route->poison - 1;
-		batch_cut(batch, count);
-	}
 	if (batch->count) {
 		send(route, batch);
 	} else {
@@ -179,12 +169,43 @@ static void on_batch(void *arg, struct batch *batch)
 		batch_destroy(batch);
 		route_touch(route);
 	}
+}
+
+static void publish_up_to_poison(struct route *route, struct batch *batch)
+{
+	size_t count = batch->count ? route_admitted(route, batch) : 0;
+	if (route->poison) {
+		batch->position = count ? batch->events[count - 1].position : route->poison - 1;
+		batch_cut(batch, count);
+	}
+	route_publish(route, batch);
 	if (route->poison && window_empty(route->window))
 		halt_at_poison(route);
-	else if (route->at_cut && !route->poison && route->phase == PHASE_RUNNING)
+	else
+		route_go_on(route);
+}
+
+void route_go_on(struct route *route)
+{
+	if (route->at_cut && !route->poison && !route->aside.first && route->phase == PHASE_RUNNING)
 		route_drain(route);
-	else if (route->phase == PHASE_RUNNING)
-		make_room(route);
+	else
+		route_make_room(route);
+}
+
+static void on_batch(void *arg, struct batch *batch)
+{
+	struct route *route = arg;
+	if (route->phase != PHASE_RUNNING || route->poison || route->at_cut || !route_lease_check(route)) {
+		batch_destroy(batch);
+		return;
+	}
+	end_at_cut(route, batch);
+	route->watch.filtered += partition_keep(batch, route->settings.partition, route->settings.partitions);
+	if (route->settings.set_aside)
+		route_aside_take(route, batch);
+	else
+		publish_up_to_poison(route, batch);
 	route_update_metrics(route);
 }
 
@@ -202,7 +223,6 @@ void route_delivered(struct route *route, struct batch *batch)
 		else if (route->poison)
 			halt_at_poison(route);
 	}
-	if (route->phase == PHASE_RUNNING)
-		make_room(route);
+	route_make_room(route);
 	route_update_metrics(route);
 }

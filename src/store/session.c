@@ -59,6 +59,11 @@ void session_checkpoint_save(
 	session->impl->checkpoint_save(session, checkpoint, fn, arg);
 }
 
+void session_set_aside(struct session *session, const struct session_letters *letters, session_done_fn *fn, void *arg)
+{
+	session->impl->set_aside(session, letters, fn, arg);
+}
+
 void session_lease_acquire(struct session *session, const struct session_lease *lease, session_lease_fn *fn, void *arg)
 {
 	session->impl->lease_acquire(session, lease, fn, arg);

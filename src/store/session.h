@@ -76,8 +76,12 @@ struct checkpoint {
 	int64_t error_position;  // 0 if none
 	// Loaded only:
 	bool paused;
-	bool stop_kept;         // a stop that only `subscription resume` or `skip` ends: the facts no longer show it
-	bool resume_from_store; // the operator decided: trust `delivered` of the store over the sink, once
+	bool stop_kept;             // a stop that only `subscription resume` or `skip` ends: the facts no longer show it
+	bool resume_from_store;     // the operator decided: trust `delivered` of the store over the sink, once
+	int64_t dead_letters;       // of the whole subscription
+	int64_t dead_letter_age_us; // of the oldest, 0 if there is none
+	const char *held;           // the aggregates they hold, at most 10,001: type and id, each behind its size and a
+								// colon; NULL if none
 	// Saved only:
 	bool keep_stop;      // sets stop_kept
 	bool decision_known; // resume_from_store was loaded: without it a row that has it set is MEOW_CONFLICT
@@ -114,6 +118,15 @@ struct session_lease_state {
 	int mine, least, above; // see lease.h; least is INT_MAX where no other relay runs this subscription
 };
 
+// Events to be set aside for a partition that this epoch owns.
+struct session_letters {
+	const char *subscription;
+	int layout, partition;
+	int64_t epoch, generation;
+	const char
+		*json; // an array of objects: position, aggregate_type, aggregate_id, version, event_type, error, error_class
+};
+
 // Answers. Exactly one of result and err is NULL; what they point to is gone when the callback returns.
 typedef void session_open_fn(void *arg, const struct session_info *info, const struct meow_error *err);
 typedef void session_rows_fn(void *arg, const struct session_rows *rows, const struct meow_error *err);
@@ -139,6 +152,7 @@ struct session_impl {
 		session_checkpoint_fn *fn, void *arg);
 	void (*checkpoint_save)(
 		struct session *session, const struct checkpoint *checkpoint, session_done_fn *fn, void *arg);
+	void (*set_aside)(struct session *session, const struct session_letters *letters, session_done_fn *fn, void *arg);
 	void (*lease_acquire)(struct session *session, const struct session_lease *lease, session_lease_fn *fn, void *arg);
 	void (*lease_renew)(struct session *session, const struct session_lease *lease, session_lease_fn *fn, void *arg);
 	void (*lease_release)(struct session *session, const struct session_lease *lease, session_done_fn *fn, void *arg);
@@ -191,6 +205,10 @@ void session_checkpoint_load(
 // copied before it returns.
 void session_checkpoint_save(
 	struct session *session, const struct checkpoint *checkpoint, session_done_fn *fn, void *arg);
+
+// Commits dead letters, durably; one that is there already stays as it is. MEOW_CONFLICT when the row of the checkpoint
+// carries another epoch or generation: nothing was written. Texts are copied before it returns.
+void session_set_aside(struct session *session, const struct session_letters *letters, session_done_fn *fn, void *arg);
 
 // Takes the lease of a partition in the newest layout, durably, where it is free, released, expired or this relay's own,
 // the layout has the wanted number of partitions, and no other relay that runs this subscription owns fewer. Makes the

@@ -391,6 +391,42 @@ bool store_subscription_delete(struct meow_store *store, const char *name, bool 
 	return known ? false : missing(name, error);
 }
 
+bool store_dead_letters(struct meow_store *store, const struct store_dead_filter *filter,
+	bool (*fn)(void *arg, const struct store_dead_letter *letter), void *arg, struct meow_error *err)
+{
+	WITH_ERROR(err);
+	return store->impl->dead_letters(store, filter, fn, arg, error);
+}
+
+static bool note_there(void *arg, const struct store_dead_letter *letter)
+{
+	(void)letter;
+	*(bool *)arg = true;
+	return false;
+}
+
+bool store_dead_discard(
+	struct meow_store *store, const struct store_dead_filter *filter, int64_t *ret_count, struct meow_error *err)
+{
+	WITH_ERROR(err);
+	bool there = false;
+	int64_t count;
+	if (!store->impl->dead_discard(store, filter, &count, error))
+		return false;
+	if (count > 0) {
+		*ret_count = count;
+		return true;
+	}
+	if (!store->impl->dead_letters(store, filter, note_there, &there, error))
+		return false;
+	if (there)
+		return error_set(error, MEOW_INVALID,
+			"others of the same aggregate stand before the dead letter at %" PRId64 ": discard them first",
+			filter->position);
+	return error_set(error, MEOW_MISSING, "there is no such dead letter of %s: see `meowmx dead list %s`",
+		filter->subscription, filter->subscription);
+}
+
 bool store_subscription_adopt(struct meow_store *store, const struct store_adopt *wanted,
 	struct store_adoption *ret_adoption, struct meow_error *err)
 {

@@ -4,7 +4,7 @@
 
 #include "store/session.h"
 
-#define STORE_SCHEMA_VERSION 3
+#define STORE_SCHEMA_VERSION 4
 
 // What meow_setup is told, and more that only the command line knows.
 struct store_setup {
@@ -46,6 +46,7 @@ struct store_subscription {
 	int64_t progressed_at_us; // time of the last progress, MEOW_NO_TIME if none
 	int64_t since_us;         // when the state was written, MEOW_NO_TIME if unknown
 	const char *relay;        // that has its lease, NULL if none has
+	int64_t dead_letters;     // of the whole subscription, whatever its partition
 };
 struct store_subscriptions {
 	struct store_subscription *items;
@@ -106,6 +107,28 @@ MEOW_MUST_USE bool store_repartition_cut(
 	struct meow_store *store, const struct store_repartition *repartition, struct meow_error *err);
 MEOW_MUST_USE bool store_repartition_finish(
 	struct meow_store *store, const struct store_repartition *repartition, struct meow_error *err);
+
+// An event that was set aside for a subscription, and that nobody has discarded yet. Texts are borrowed by the callback.
+struct store_dead_letter {
+	int64_t generation, position, version;
+	const char *aggregate_type, *aggregate_id, *event_type;
+	const char *error, *error_class; // NULL: it follows one that was refused
+	int64_t set_aside_at_us;
+};
+// Which: all of a subscription, that at a position, or those of an aggregate.
+struct store_dead_filter {
+	const char *subscription;
+	int64_t position;                          // 0: all
+	const char *aggregate_type, *aggregate_id; // NULL: all
+};
+// `dead list`: calls fn for each, in the order of positions, until it returns false.
+MEOW_MUST_USE bool store_dead_letters(struct meow_store *store, const struct store_dead_filter *filter,
+	bool (*fn)(void *arg, const struct store_dead_letter *letter), void *arg, struct meow_error *err);
+
+// `dead discard`: their events will never be published, and what comes next of their aggregates is, once none is left. One
+// that others of its aggregate stand before is MEOW_INVALID; none at all, MEOW_MISSING.
+MEOW_MUST_USE bool store_dead_discard(
+	struct meow_store *store, const struct store_dead_filter *filter, int64_t *ret_count, struct meow_error *err);
 
 // `subscription adopt`: a subscription of Python meowmx becomes one of ours, at the last position below every event that
 // Python's has not passed. Python's stays as it is.

@@ -82,6 +82,12 @@ struct store_impl {
 	bool (*repartition_finish)(
 		struct meow_store *store, const struct store_repartition *repartition, bool *ret_done, struct meow_error *err);
 
+	bool (*dead_letters)(struct meow_store *store, const struct store_dead_filter *filter,
+		bool (*fn)(void *arg, const struct store_dead_letter *letter), void *arg, struct meow_error *err);
+	// Leaves out those that others of their aggregate stand before.
+	bool (*dead_discard)(
+		struct meow_store *store, const struct store_dead_filter *filter, int64_t *ret_count, struct meow_error *err);
+
 	// NULL where Python meowmx has no subscriptions that could be adopted.
 	bool (*subscription_adopt)(struct meow_store *store, const struct store_adopt *wanted,
 		struct store_adoption *ret_adoption, struct meow_error *err);

@@ -41,7 +41,9 @@ def lines_about(world, text):
 RIGHTS = """CREATE ROLE relay LOGIN;
 GRANT SELECT ON es_events, es_aggregates, meowmx_meta TO relay;
 GRANT SELECT ON SEQUENCE es_events_id_seq TO relay;
-GRANT SELECT, INSERT, UPDATE ON meowmx_checkpoints TO relay;
+GRANT SELECT, INSERT, UPDATE ON meowmx_checkpoints, meowmx_layouts TO relay;
+GRANT SELECT, INSERT, UPDATE, DELETE ON meowmx_relays TO relay;
+GRANT SELECT, INSERT ON meowmx_dead_letters TO relay;
 GRANT USAGE, UPDATE ON SEQUENCE meowmx_doze TO relay"""
 
 

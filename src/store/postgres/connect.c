@@ -297,6 +297,8 @@ static const struct store_impl impl = {
 	.subscription_pause = pg_subscription_pause,
 	.subscription_rewind = pg_subscription_rewind,
 	.subscription_delete = pg_subscription_delete,
+	.dead_letters = pg_dead_letters,
+	.dead_discard = pg_dead_discard,
 	.subscription_adopt = pg_subscription_adopt,
 	.bulk = pg_bulk,
 };

@@ -26,6 +26,7 @@ static const struct {
 	[SQL_LEASE_ACQUIRE] = {"meowmx_lease_acquire", sql_lease_acquire},
 	[SQL_LEASE_RENEW] = {"meowmx_lease_renew", sql_lease_renew},
 	[SQL_LEASE_RELEASE] = {"meowmx_lease_release", sql_lease_release},
+	[SQL_SET_ASIDE] = {"meowmx_set_aside", sql_set_aside},
 };
 
 static void pump(struct pg_session *session);

@@ -19,6 +19,7 @@ enum request_kind {
 	REQUEST_LEASE_ACQUIRE,
 	REQUEST_LEASE_RENEW,
 	REQUEST_LEASE_RELEASE,
+	REQUEST_SET_ASIDE,
 };
 
 // One request: sent in one or more steps, each a statement whose results all arrive before the next step.
@@ -45,10 +46,11 @@ struct request {
 	PGresult *result;         // of a statement that returns at most a few rows
 	struct session_read read; // REQUEST_READ
 	struct session_rows rows;
-	bool full;                    // a limit was reached: the rest of the rows is dropped
-	int64_t number;               // the position to find, the candidate of a look
-	struct checkpoint checkpoint; // REQUEST_LOAD and REQUEST_SAVE; its texts point into memory
-	struct session_lease lease;   // REQUEST_LEASE_...: as well
+	bool full;                      // a limit was reached: the rest of the rows is dropped
+	int64_t number;                 // the position to find, the candidate of a look
+	struct checkpoint checkpoint;   // REQUEST_LOAD and REQUEST_SAVE; its texts point into memory
+	struct session_lease lease;     // REQUEST_LEASE_...: as well
+	struct session_letters letters; // REQUEST_SET_ASIDE: as well
 	struct buffer memory;
 };
 
@@ -66,6 +68,7 @@ enum {
 	SQL_LEASE_ACQUIRE,
 	SQL_LEASE_RENEW,
 	SQL_LEASE_RELEASE,
+	SQL_SET_ASIDE,
 	SQL_COUNT,
 };
 
@@ -98,6 +101,12 @@ struct pg_session {
 	loop_fn *notify;
 	void *notify_arg;
 };
+
+// Dead letters (session_aside.c).
+MEOW_MUST_USE bool aside_send(struct pg_session *session, struct request *request);
+void aside_answer(struct request *request);
+void pg_session_set_aside(
+	struct session *session, const struct session_letters *letters, session_done_fn *fn, void *arg);
 
 // Sends the statement of the first request's step. False: the connection failed.
 MEOW_MUST_USE bool request_send(struct pg_session *session, struct request *request);

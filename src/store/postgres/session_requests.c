@@ -83,6 +83,8 @@ bool request_send(struct pg_session *session, struct request *request)
 	case REQUEST_LEASE_RENEW:
 	case REQUEST_LEASE_RELEASE:
 		return lease_send(session, request);
+	case REQUEST_SET_ASIDE:
+		return aside_send(session, request);
 	}
 	return false;
 }
@@ -214,6 +216,9 @@ static void answer_load(struct request *request)
 		loaded.paused = is_true(result, 9);
 		loaded.stop_kept = is_true(result, 10);
 		loaded.resume_from_store = is_true(result, 11);
+		loaded.dead_letters = pg_signed64(result, 0, 12);
+		loaded.dead_letter_age_us = PQgetisnull(result, 0, 13) ? 0 : pg_signed64(result, 0, 13);
+		loaded.held = text_or_null(result, 14);
 	}
 	request->fn.checkpoint(request->arg, &loaded, NULL);
 }
@@ -266,6 +271,7 @@ static void answer_failure(struct request *request, const struct meow_error *err
 	case REQUEST_DOZE:
 	case REQUEST_SAVE:
 	case REQUEST_LEASE_RELEASE:
+	case REQUEST_SET_ASIDE:
 		request->fn.done(request->arg, err);
 		return;
 	case REQUEST_LEASE_ACQUIRE:
@@ -312,6 +318,9 @@ static void answer_success(struct pg_session *session, struct request *request)
 	case REQUEST_LEASE_RENEW:
 	case REQUEST_LEASE_RELEASE:
 		lease_answer(request);
+		return;
+	case REQUEST_SET_ASIDE:
+		aside_answer(request);
 		return;
 	}
 }
@@ -501,6 +510,7 @@ const struct session_impl pg_session_impl = {
 	.find = call_find,
 	.checkpoint_load = call_load,
 	.checkpoint_save = call_save,
+	.set_aside = pg_session_set_aside,
 	.lease_acquire = pg_session_lease_acquire,
 	.lease_renew = pg_session_lease_renew,
 	.lease_release = pg_session_lease_release,

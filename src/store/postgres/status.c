@@ -84,6 +84,7 @@ static void take_subscription(
 		.progressed_at_us = pg_time(result, row, 17),
 		.since_us = pg_time(result, row, 18),
 		.relay = copy_text(memory, result, row, 19),
+		.dead_letters = pg_signed64(result, row, 20),
 	};
 }
 

@@ -236,7 +236,8 @@ bool lite_create_tables(struct lite *lite, struct meow_error *err)
 {
 	char store_id[STORE_UUID_SIZE];
 	if (!store_random_uuid(store_id, err) || !lite_exec(lite, schema_001_tables, err) ||
-		!lite_exec(lite, schema_002_bookkeeping, err) || !lite_exec(lite, schema_003_leases, err))
+		!lite_exec(lite, schema_002_bookkeeping, err) || !lite_exec(lite, schema_003_leases, err) ||
+		!lite_exec(lite, schema_004_dead_letters, err))
 		return false;
 	struct lite_call call = lite_call(lite, LITE_SETUP_META);
 	lite_put_int(&call, LITE_SCHEMA_VERSION);
@@ -247,10 +248,12 @@ bool lite_create_tables(struct lite *lite, struct meow_error *err)
 bool lite_upgrade_tables(struct lite *lite, struct meow_error *err)
 {
 	struct lite_call call = lite_call(lite, LITE_IDENTITY);
-	bool older = lite_step(&call, err) == LITE_ROW && lite_int(&call, 1) == 1;
+	int64_t schema = lite_step(&call, err) == LITE_ROW ? lite_int(&call, 1) : LITE_SCHEMA_VERSION;
 	lite_end(&call);
-	return !older || (lite_exec(lite, schema_003_leases, err) &&
-						 lite_exec(lite, "UPDATE meowmx_meta SET schema_version = 2", err));
+	if (schema < 1 || schema >= LITE_SCHEMA_VERSION) // of a newer meowmx: found out by whoever identifies it
+		return true;
+	return (schema > 1 || lite_exec(lite, schema_003_leases, err)) && lite_exec(lite, schema_004_dead_letters, err) &&
+		   lite_exec(lite, "UPDATE meowmx_meta SET schema_version = 3", err);
 }
 
 // --- the store ---
@@ -307,6 +310,8 @@ static const struct store_impl impl = {
 	.subscription_pause = lite_subscription_pause,
 	.subscription_rewind = lite_subscription_rewind,
 	.subscription_delete = lite_subscription_delete,
+	.dead_letters = lite_dead_letters,
+	.dead_discard = lite_dead_discard,
 	.bulk = lite_bulk,
 };
 

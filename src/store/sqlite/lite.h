@@ -29,6 +29,9 @@ enum lite_statement {
 	LITE_CHECKPOINT_LOAD,
 	LITE_CHECKPOINT_SAVE,
 	LITE_DATA_VERSION,
+	LITE_DEAD_DISCARD,
+	LITE_DEAD_FORGET,
+	LITE_DEAD_LETTERS,
 	LITE_DELETE_AGGREGATE,
 	LITE_DELETE_EVENTS,
 	LITE_DELETE_SNAPSHOTS,
@@ -54,6 +57,8 @@ enum lite_statement {
 	LITE_REPARTITION_FIND,
 	LITE_REPARTITION_LAYOUT,
 	LITE_REPARTITION_RELEASE,
+	LITE_SET_ASIDE,
+	LITE_SET_ASIDE_OWNER,
 	LITE_SETUP_CHECK,
 	LITE_SETUP_META,
 	LITE_SNAPSHOT_LOAD,
@@ -106,7 +111,7 @@ void lite_close(struct lite *lite);
 MEOW_MUST_USE bool lite_identify(struct lite *lite, struct meow_error *err);
 
 // What stands in a database.
-#define LITE_SCHEMA_VERSION 2          // counts by itself: the schemas of PostgreSQL are others
+#define LITE_SCHEMA_VERSION 3          // counts by itself: the schemas of PostgreSQL are others
 #define LITE_APPLICATION_ID 0x6d656f77 // "meow", in the files that are meowmx's alone
 struct lite_contents {
 	bool set_up, python, some_of_ours;
@@ -259,6 +264,10 @@ bool lite_subscription_rewind(
 	struct meow_store *base, const char *name, int64_t position, bool *ret_done, struct meow_error *err);
 bool lite_subscription_delete(
 	struct meow_store *base, const char *name, bool at_work, bool *ret_done, struct meow_error *err);
+bool lite_dead_letters(struct meow_store *base, const struct store_dead_filter *filter,
+	bool (*fn)(void *arg, const struct store_dead_letter *letter), void *arg, struct meow_error *err);
+bool lite_dead_discard(
+	struct meow_store *base, const struct store_dead_filter *filter, int64_t *ret_count, struct meow_error *err);
 bool lite_subscription_skip(
 	struct meow_store *base, const char *name, int64_t position, bool *ret_done, struct meow_error *err);
 bool lite_bulk(struct meow_store *base, const struct store_bulk_line *lines, size_t count,

@@ -17,6 +17,7 @@ enum request_kind {
 	REQUEST_LEASE_ACQUIRE,
 	REQUEST_LEASE_RENEW,
 	REQUEST_LEASE_RELEASE,
+	REQUEST_SET_ASIDE,
 };
 
 struct request {
@@ -37,10 +38,11 @@ struct request {
 	void *arg;
 	bool forgotten; // nobody waits for the answer any more
 	struct session_read read;
-	struct session_rows rows;     // REQUEST_READ; REQUEST_FIND takes its event from the batch
-	int64_t number;               // the position to find, the head
-	struct checkpoint checkpoint; // REQUEST_LOAD and REQUEST_SAVE; its texts point into memory
-	struct session_lease lease;   // REQUEST_LEASE_...: as well
+	struct session_rows rows;       // REQUEST_READ; REQUEST_FIND takes its event from the batch
+	int64_t number;                 // the position to find, the head
+	struct checkpoint checkpoint;   // REQUEST_LOAD and REQUEST_SAVE; its texts point into memory
+	struct session_lease lease;     // REQUEST_LEASE_...: as well
+	struct session_letters letters; // REQUEST_SET_ASIDE: as well
 	struct session_lease_state leased;
 	char *holder; // of leased; owned
 	struct buffer memory;
@@ -91,6 +93,11 @@ void lite_request_free(struct request *request);
 // into its memory, for which room is made beforehand, so that they do not move.
 struct request *lite_request_create(struct session *base, enum request_kind kind, void *arg);
 const char *lite_request_keep(struct buffer *memory, struct meow_bytes text);
+
+// Dead letters (session_aside.c).
+MEOW_MUST_USE bool lite_aside_perform(struct lite *lite, const struct session_letters *letters, struct meow_error *err);
+void lite_session_set_aside(
+	struct session *session, const struct session_letters *letters, session_done_fn *fn, void *arg);
 
 // Leases (session_lease.c): as lite_request_perform, and the calls of session.h.
 MEOW_MUST_USE bool lite_lease_perform(struct lite_session *session, struct request *request, struct meow_error *err);

@@ -183,10 +183,10 @@ static bool take_checkpoint(struct request *request, struct lite_call *call, str
 {
 	struct checkpoint *loaded = &request->checkpoint;
 	struct meow_bytes fingerprint = lite_text(call, 1), state = lite_text(call, 5), reason = lite_text(call, 6),
-					  error_class = lite_text(call, 7);
+					  error_class = lite_text(call, 7), held = lite_text(call, 14);
 	if (!lite_good(call, err))
 		return false;
-	if (!buffer_room(&request->loaded, fingerprint.size + state.size + reason.size + error_class.size + 5))
+	if (!buffer_room(&request->loaded, fingerprint.size + state.size + reason.size + error_class.size + held.size + 6))
 		return error_no_memory(err);
 	loaded->delivered = lite_int(call, 0);
 	loaded->fingerprint = lite_request_keep(&request->loaded, fingerprint);
@@ -200,6 +200,9 @@ static bool take_checkpoint(struct request *request, struct lite_call *call, str
 	loaded->paused = lite_int(call, 9) != 0;
 	loaded->stop_kept = lite_int(call, 10) != 0;
 	loaded->resume_from_store = lite_int(call, 11) != 0;
+	loaded->dead_letters = lite_int(call, 12);
+	loaded->dead_letter_age_us = lite_int(call, 13);
+	loaded->held = lite_request_keep(&request->loaded, held);
 	return true;
 }
 
@@ -209,6 +212,7 @@ static bool perform_load(struct lite_session *session, struct request *request, 
 	lite_put_text(&call, bytes_of(request->checkpoint.subscription));
 	lite_put_int(&call, request->checkpoint.layout);
 	lite_put_int(&call, request->checkpoint.partition);
+	lite_put_int(&call, lite_now_us());
 	enum lite_step step = lite_step(&call, err);
 	bool ok = step == LITE_ROW ? take_checkpoint(request, &call, err) : step == LITE_DONE;
 	lite_end(&call);
@@ -296,6 +300,8 @@ bool lite_request_perform(struct lite_session *session, struct request *request,
 	case REQUEST_LEASE_RENEW:
 	case REQUEST_LEASE_RELEASE:
 		return lite_lease_perform(session, request, err);
+	case REQUEST_SET_ASIDE:
+		return lite_aside_perform(lite, &request->letters, err);
 	}
 	return false;
 }
@@ -320,6 +326,7 @@ static void answer_failure(struct request *request, const struct meow_error *err
 	case REQUEST_DOZE:
 	case REQUEST_SAVE:
 	case REQUEST_LEASE_RELEASE:
+	case REQUEST_SET_ASIDE:
 		request->fn.done(request->arg, err);
 		return;
 	case REQUEST_LEASE_ACQUIRE:
@@ -361,6 +368,7 @@ static void answer_success(struct lite_session *session, struct request *request
 	case REQUEST_DOZE:
 	case REQUEST_SAVE:
 	case REQUEST_LEASE_RELEASE:
+	case REQUEST_SET_ASIDE:
 		request->fn.done(request->arg, NULL);
 		return;
 	case REQUEST_LEASE_ACQUIRE:
@@ -536,6 +544,7 @@ const struct session_impl lite_session_impl = {
 	.find = call_find,
 	.checkpoint_load = call_load,
 	.checkpoint_save = call_save,
+	.set_aside = lite_session_set_aside,
 	.lease_acquire = lite_session_lease_acquire,
 	.lease_renew = lite_session_lease_renew,
 	.lease_release = lite_session_lease_release,

@@ -41,6 +41,7 @@ static void take_subscription(struct lite_call *call, struct store_subscription 
 			.paused = lite_int(call, 12) != 0,
 			.stop_kept = lite_int(call, 13) != 0,
 			.resume_from_store = lite_int(call, 14) != 0},
+		.dead_letters = lite_int(call, 20),
 		.lag_events = lite_int(call, 15),
 		.lag_us = lite_int(call, 16),
 		.progressed_at_us = lite_time(call, 17),
@@ -159,7 +160,14 @@ bool lite_subscription_pause(struct meow_store *base, const char *name, bool *re
 bool lite_subscription_rewind(
 	struct meow_store *base, const char *name, int64_t position, bool *ret_done, struct meow_error *err)
 {
-	return change_one(base, LITE_SUBSCRIPTION_REWIND, name, &position, ret_done, err);
+	struct lite *lite = lite_of(base);
+	struct lite_transaction transaction;
+	bool ignored;
+	if (!lite_ready(lite, err) || !lite_begin(lite, &transaction, err))
+		return false;
+	bool ok = change_one(base, LITE_SUBSCRIPTION_REWIND, name, &position, ret_done, err) &&
+			  (!*ret_done || change_one(base, LITE_DEAD_FORGET, name, &position, &ignored, err));
+	return lite_finish(lite, &transaction, ok, err);
 }
 
 bool lite_subscription_delete(
@@ -167,12 +175,13 @@ bool lite_subscription_delete(
 {
 	struct lite *lite = lite_of(base);
 	struct lite_transaction transaction;
-	const int64_t number = at_work;
+	const int64_t number = at_work, all = -1;
 	bool ignored;
 	if (!lite_ready(lite, err) || !lite_begin(lite, &transaction, err))
 		return false;
 	bool ok = change_one(base, LITE_SUBSCRIPTION_DELETE, name, &number, ret_done, err) &&
-			  (!*ret_done || (change_one(base, LITE_SUBSCRIPTION_DELETE_LAYOUTS, name, NULL, &ignored, err) &&
+			  (!*ret_done || (change_one(base, LITE_DEAD_FORGET, name, &all, &ignored, err) &&
+								 change_one(base, LITE_SUBSCRIPTION_DELETE_LAYOUTS, name, NULL, &ignored, err) &&
 								 change_one(base, LITE_SUBSCRIPTION_DELETE_RELAYS, name, NULL, &ignored, err)));
 	return lite_finish(lite, &transaction, ok, err);
 }

@@ -1,4 +1,4 @@
--- Forgets subscription $1, with its layouts, if nobody works on it; with $2 in any case.
+-- Forgets subscription $1, with its layouts and dead letters, if nobody works on it; with $2 in any case.
 WITH gone AS (
     DELETE FROM meowmx_checkpoints
     WHERE subscription = $1::text
@@ -9,5 +9,7 @@ WITH gone AS (
     DELETE FROM meowmx_layouts WHERE subscription = $1::text AND EXISTS (SELECT FROM gone)
 ), relays AS (
     DELETE FROM meowmx_relays WHERE subscription = $1::text AND EXISTS (SELECT FROM gone)
+), letters AS (
+    DELETE FROM meowmx_dead_letters WHERE subscription = $1::text AND EXISTS (SELECT FROM gone)
 )
 SELECT subscription FROM gone

@@ -8,7 +8,8 @@ SELECT c.subscription, c.layout, c.partition, c.delivered, c.fingerprint, c.posi
        coalesce((SELECT CASE WHEN e.created_at IS NULL THEN -1 ELSE
                     greatest((extract(epoch FROM clock_timestamp() - e.created_at) * 1000000)::bigint, 0) END
                  FROM es_events e WHERE e.id > c.position ORDER BY e.id LIMIT 1), 0),
-       c.progressed_at, c.state_at, CASE WHEN c.lease_until > clock_timestamp() THEN c.lease_holder END
+       c.progressed_at, c.state_at, CASE WHEN c.lease_until > clock_timestamp() THEN c.lease_holder END,
+       (SELECT count(*) FROM meowmx_dead_letters d WHERE d.subscription = c.subscription AND d.discarded_at IS NULL)
 FROM meowmx_checkpoints c
 CROSS JOIN (SELECT CASE WHEN is_called THEN last_value ELSE 0 END AS head FROM es_events_id_seq) h
 WHERE ($1::text IS NULL OR c.subscription = $1::text)

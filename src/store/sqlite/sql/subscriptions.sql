@@ -7,7 +7,8 @@ SELECT c.subscription, c.layout, c.partition, c.delivered, c.fingerprint, c.posi
        max(coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'es_events'), 0) - c.position, 0),
        coalesce((SELECT CASE WHEN e.created_at IS NULL THEN -1 ELSE max(?2 - e.created_at, 0) END
                  FROM es_events e WHERE e.id > c.position ORDER BY e.id LIMIT 1), 0),
-       c.progressed_at, c.state_at, CASE WHEN c.lease_until > ?2 THEN c.lease_holder END
+       c.progressed_at, c.state_at, CASE WHEN c.lease_until > ?2 THEN c.lease_holder END,
+       (SELECT count(*) FROM meowmx_dead_letters d WHERE d.subscription = c.subscription AND d.discarded_at IS NULL)
 FROM meowmx_checkpoints c
 WHERE (?1 IS NULL OR c.subscription = ?1)
   AND c.layout >= coalesce((SELECT max(l.layout) FROM meowmx_layouts l WHERE l.subscription = c.subscription), 0)

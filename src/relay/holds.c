@@ -1,0 +1,106 @@
+#include "relay/holds.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct hold {
+	size_t type_size, id_size;
+	char text[]; // type and id
+};
+
+void holds_finish(struct holds *holds)
+{
+	for (size_t i = 0; i < holds->count; i++)
+		free(holds->items[i]);
+	free(holds->items);
+	*holds = (struct holds){0};
+}
+
+static int compare(const struct hold *hold, struct meow_bytes type, struct meow_bytes id)
+{
+	if (hold->type_size != type.size)
+		return hold->type_size < type.size ? -1 : 1;
+	if (hold->id_size != id.size)
+		return hold->id_size < id.size ? -1 : 1;
+	int order = type.size ? memcmp(hold->text, type.data, type.size) : 0;
+	return order || !id.size ? order : memcmp(hold->text + type.size, id.data, id.size);
+}
+
+// Where it is, or would be.
+static size_t place(const struct holds *holds, struct meow_bytes type, struct meow_bytes id, bool *ret_there)
+{
+	size_t low = 0, high = holds->count;
+	*ret_there = false;
+	while (low < high && !*ret_there) {
+		size_t middle = low + (high - low) / 2;
+		int order = compare(holds->items[middle], type, id);
+		*ret_there = order == 0;
+		if (order < 0)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return *ret_there ? high : low;
+}
+
+bool holds_has(const struct holds *holds, struct meow_bytes type, struct meow_bytes id)
+{
+	bool there;
+	place(holds, type, id, &there);
+	return there;
+}
+
+bool holds_add(struct holds *holds, struct meow_bytes type, struct meow_bytes id)
+{
+	bool there;
+	size_t at = place(holds, type, id, &there);
+	if (there)
+		return true;
+	if (holds->count == holds->room) {
+		size_t room = holds->room ? holds->room * 2 : 16;
+		struct hold **items = realloc(holds->items, room * sizeof(*items));
+		if (!items)
+			return false;
+		holds->items = items;
+		holds->room = room;
+	}
+	struct hold *hold = malloc(sizeof(*hold) + type.size + id.size);
+	if (!hold)
+		return false;
+	hold->type_size = type.size;
+	hold->id_size = id.size;
+	if (type.size)
+		memcpy(hold->text, type.data, type.size);
+	if (id.size)
+		memcpy(hold->text + type.size, id.data, id.size);
+	memmove(&holds->items[at + 1], &holds->items[at], (holds->count - at) * sizeof(struct hold *));
+	holds->items[at] = hold;
+	holds->count++;
+	return true;
+}
+
+// "<size>:<bytes>" at *text, which moves behind it.
+static bool take(const char **text, size_t *left, struct meow_bytes *ret)
+{
+	char *end;
+	unsigned long size = strtoul(*text, &end, 10);
+	size_t head = (size_t)(end - *text) + 1;
+	if (end == *text || *end != ':' || head > *left || size > *left - head)
+		return false;
+	*ret = (struct meow_bytes){end + 1, size};
+	*text += head + size;
+	*left -= head + size;
+	return true;
+}
+
+bool holds_read(struct holds *holds, const char *text)
+{
+	size_t left = text ? strlen(text) : 0;
+	holds_finish(holds);
+	while (left) {
+		struct meow_bytes type, id;
+		if (!take(&text, &left, &type) || !take(&text, &left, &id) || !holds_add(holds, type, id))
+			return false;
+	}
+	return true;
+}

@@ -1,0 +1,24 @@
+// holds.h: the aggregates that dead letters hold: a set in memory, as the store has it. Pure.
+#ifndef RELAY_HOLDS_H
+#define RELAY_HOLDS_H
+
+#include "base/error.h"
+
+struct holds {
+	struct hold **items; // sorted
+	size_t count, room;
+};
+
+// No route goes on with more: so many fit into a few megabytes, and somebody should look.
+#define HOLDS_MOST 10000
+
+void holds_finish(struct holds *holds); // and may be used again; takes one that is all zeros
+bool holds_has(const struct holds *holds, struct meow_bytes type, struct meow_bytes id);
+
+// False without memory.
+MEOW_MUST_USE bool holds_add(struct holds *holds, struct meow_bytes type, struct meow_bytes id);
+
+// Replaces all by what struct checkpoint has of them (NULL: none). False without memory, or for anything else.
+MEOW_MUST_USE bool holds_read(struct holds *holds, const char *text);
+
+#endif

@@ -1,0 +1,178 @@
+// Setting aside: with on_poison: set-aside an event that the sink will never take goes to the dead letters, and so do later
+// events of its aggregate, as long as a dead letter holds that. They are committed before what steps over them is sent,
+// so a batch with such events waits until the store has them, and what is read meanwhile waits behind it. Which aggregates
+// are held is loaded with the checkpoint, and again once a second, since an operator may discard what holds them.
+#include "base/text.h"
+#include "relay/route_private.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+bool route_aside_refresh(struct route *route, const struct checkpoint *loaded, struct meow_error *err)
+{
+	struct route_metrics *metrics = route->env.metrics;
+	struct route_aside *aside = &route->aside;
+	if (aside->first) // letters are on their way that this row may not show yet
+		return true;
+	if (!holds_read(&aside->holds, loaded->held))
+		return error_no_memory(err);
+	aside->open = loaded->dead_letters;
+	atomic_store(&metrics->dead_letters, (uint64_t)loaded->dead_letters);
+	atomic_store(&metrics->dead_letter_age_us, loaded->dead_letter_age_us);
+	atomic_store(&metrics->held_aggregates, aside->holds.count);
+	if (!route->settings.set_aside && loaded->dead_letters)
+		return error_set(err, MEOW_CONFIG,
+			"%" PRId64 " dead letters hold their aggregates, and on_poison is stop: set it to set-aside, or discard them "
+			"(`meowmx dead list %s`), then `meowmx subscription resume %s`",
+			loaded->dead_letters, route->settings.name, route->settings.name);
+	return aside->holds.count <= HOLDS_MOST ||
+		   error_set(err, MEOW_CONFIG,
+			   "more than %d aggregates are held by dead letters: see `meowmx dead list %s`, discard what can go, then "
+			   "`meowmx subscription resume %s`",
+			   HOLDS_MOST, route->settings.name, route->settings.name);
+}
+
+void route_aside_drop(struct route *route)
+{
+	struct batch *batch = route->aside.first;
+	while (batch) {
+		struct batch *next = batch->next;
+		batch_destroy(batch);
+		batch = next;
+	}
+	route->aside.first = NULL;
+	route->aside.end = NULL;
+}
+
+void route_aside_finish(struct route *route)
+{
+	route_aside_drop(route);
+	holds_finish(&route->aside.holds);
+	buffer_finish(&route->aside.letters);
+}
+
+static void put_text(struct buffer *out, const char *key, struct meow_bytes text)
+{
+	buffer_printf(out, ",\"%s\":", key);
+	buffer_put_json(out, text);
+}
+
+// Takes the event out of the batch and writes its dead letter. err NULL: it follows one that was refused.
+static bool take_out(struct route *route, struct batch *batch, size_t index, const struct meow_error *err)
+{
+	struct buffer *out = &route->aside.letters;
+	const struct meow_event event = batch->events[index];
+	buffer_put_text(out, out->size ? ",{" : "[{");
+	buffer_printf(out, "\"position\":%" PRId64 ",\"version\":%" PRId64, event.position, (int64_t)event.version);
+	put_text(out, "aggregate_type", event.aggregate_type.data ? event.aggregate_type : bytes_of(""));
+	put_text(out, "aggregate_id", event.aggregate_id);
+	put_text(out, "event_type", event.type);
+	if (err) {
+		put_text(out, "error", bytes_of(err->text));
+		put_text(out, "error_class", bytes_of(error_kind_name(err->kind)));
+	}
+	buffer_put_char(out, '}');
+	memmove(&batch->events[index], &batch->events[index + 1], (batch->count - index - 1) * sizeof(event));
+	batch_cut(batch, batch->count - 1);
+	return !out->failed && holds_add(&route->aside.holds, event.aggregate_type, event.aggregate_id);
+}
+
+// Writes the dead letters of the batch, which is left with what the sink will take.
+static bool pick(struct route *route, struct batch *batch, struct meow_error *err)
+{
+	size_t good = 0; // leading events that go to the sink
+	bool ok = true;
+	buffer_clear(&route->aside.letters, 64 * 1024);
+	while (ok && good < batch->count) {
+		const struct meow_event *event = &batch->events[good];
+		if (holds_has(&route->aside.holds, event->aggregate_type, event->aggregate_id))
+			ok = take_out(route, batch, good, NULL);
+		else
+			good++;
+	}
+	while (ok && (good = route_admitted(route, batch)) < batch->count) {
+		const struct meow_error reason = route->poison_err;
+		LOG(LOG_WARN, "an event is set aside, and what follows it of its aggregate", ROUTE_FIELDS(route),
+			LOG_NUMBER("position", batch->events[good].position), LOG_TEXT("err", reason.text),
+			LOG_TEXT("class", error_kind_name(reason.kind)));
+		ok = take_out(route, batch, good, &reason);
+		for (size_t i = good; ok && i < batch->count;)
+			if (holds_has(&route->aside.holds, batch->events[i].aggregate_type, batch->events[i].aggregate_id))
+				ok = take_out(route, batch, i, NULL);
+			else
+				i++;
+	}
+	route->poison = 0;
+	if (ok && route->aside.letters.size)
+		buffer_put_char(&route->aside.letters, ']');
+	return (ok && !route->aside.letters.failed) || error_no_memory(err);
+}
+
+static void go_on(struct route *route);
+
+static void on_aside(void *arg, const struct meow_error *err)
+{
+	struct route *route = ((struct opening *)arg)->route;
+	if (route->phase != PHASE_RUNNING && route->phase != PHASE_DRAINING)
+		return;
+	if (err) {
+		route->row_moved = err->kind == MEOW_CONFLICT;
+		if (route->row_moved)
+			lease_drop(&route->lease);
+		route_fail(route, err, !route->row_moved);
+		return;
+	}
+	atomic_store(&route->env.metrics->held_aggregates, route->aside.holds.count);
+	struct batch *batch = route->aside.first;
+	route->aside.first = batch->next;
+	route_publish(route, batch);
+	go_on(route);
+}
+
+static void begin_aside(struct route *route)
+{
+	const struct session_letters letters = {.subscription = route->settings.name,
+		.layout = route->layout,
+		.partition = route->settings.partition,
+		.epoch = route->lease.epoch,
+		.generation = route->checkpoint.generation,
+		.json = route->aside.letters.data};
+	session_set_aside(route->session, &letters, on_aside, &route->opening);
+}
+
+// Deals with the batches that wait, until one has to wait for the store.
+static void go_on(struct route *route)
+{
+	struct meow_error err;
+	bool waits = false;
+	while (!waits && route->aside.first && route->phase == PHASE_RUNNING) {
+		struct batch *batch = route->aside.first;
+		if (!pick(route, batch, &err)) {
+			route_fail(route, &err, false);
+			return;
+		}
+		waits = route->aside.letters.size > 0;
+		if (waits) {
+			begin_aside(route);
+		} else {
+			route->aside.first = batch->next;
+			route_publish(route, batch);
+		}
+	}
+	if (!route->aside.first)
+		route->aside.end = NULL;
+	route_go_on(route);
+}
+
+void route_aside_take(struct route *route, struct batch *batch)
+{
+	bool idle = !route->aside.first;
+	batch->next = NULL;
+	if (idle)
+		route->aside.first = batch;
+	else
+		route->aside.end->next = batch;
+	route->aside.end = batch;
+	if (idle)
+		go_on(route);
+}

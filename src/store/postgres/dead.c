@@ -1,0 +1,56 @@
+// What the command line shows and decides of dead letters.
+#include "store/postgres/pg.h"
+#include "store/postgres/pg_event.h"
+#include "store_postgres_sql.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+static PGresult *ask(
+	struct meow_store *base, const char *sql, const struct store_dead_filter *filter, struct meow_error *err)
+{
+	struct pg_store *store = pg_store_of(base);
+	char position[24];
+	snprintf(position, sizeof(position), "%" PRId64, filter->position);
+	const char *values[4] = {filter->subscription, position, filter->aggregate_type, filter->aggregate_id};
+	return pg_reconnect(store, err) ? pg_query(store, sql, 4, values, err) : NULL;
+}
+
+static const char *text(const PGresult *result, int row, int column)
+{
+	return PQgetisnull(result, row, column) ? NULL : PQgetvalue(result, row, column);
+}
+
+bool pg_dead_letters(struct meow_store *base, const struct store_dead_filter *filter,
+	bool (*fn)(void *arg, const struct store_dead_letter *letter), void *arg, struct meow_error *err)
+{
+	PGresult *result = ask(base, sql_dead_letters, filter, err);
+	if (!result)
+		return false;
+	for (int row = 0; row < PQntuples(result); row++) {
+		const struct store_dead_letter letter = {.generation = pg_signed64(result, row, 0),
+			.position = pg_signed64(result, row, 1),
+			.aggregate_type = text(result, row, 2),
+			.aggregate_id = text(result, row, 3),
+			.version = pg_signed64(result, row, 4),
+			.event_type = text(result, row, 5),
+			.error = text(result, row, 6),
+			.error_class = text(result, row, 7),
+			.set_aside_at_us = pg_time(result, row, 8)};
+		if (!fn(arg, &letter))
+			break;
+	}
+	PQclear(result);
+	return true;
+}
+
+bool pg_dead_discard(
+	struct meow_store *base, const struct store_dead_filter *filter, int64_t *ret_count, struct meow_error *err)
+{
+	PGresult *result = ask(base, sql_dead_discard, filter, err);
+	if (!result)
+		return false;
+	*ret_count = PQntuples(result);
+	PQclear(result);
+	return true;
+}

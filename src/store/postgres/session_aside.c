@@ -1,0 +1,50 @@
+// Dead letters over a session: one statement, which looks at the owner and inserts.
+#include "store/postgres/pg_event.h"
+#include "store/postgres/session_pg.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+bool aside_send(struct pg_session *session, struct request *request)
+{
+	const struct session_letters *letters = &request->letters;
+	const int64_t numbers[] = {letters->layout, letters->partition, letters->epoch, letters->generation};
+	char text[4][24];
+	struct pg_params params = {.count = 6};
+	params.values[0] = letters->subscription;
+	for (size_t i = 0; i < 4; i++) {
+		snprintf(text[i], sizeof(text[i]), "%" PRId64, numbers[i]);
+		params.values[1 + i] = text[i];
+	}
+	params.values[5] = letters->json;
+	return session_send(session, SQL_SET_ASIDE, &params, false);
+}
+
+void aside_answer(struct request *request)
+{
+	struct meow_error err;
+	if (PQntuples(request->result) == 1) {
+		request->fn.done(request->arg, NULL);
+		return;
+	}
+	error_set(&err, MEOW_CONFLICT, "the checkpoint of %s is another's now, or was moved: nothing was set aside",
+		request->letters.subscription);
+	request->fn.done(request->arg, &err);
+}
+
+void pg_session_set_aside(
+	struct session *session, const struct session_letters *letters, session_done_fn *fn, void *arg)
+{
+	struct request *request = request_create(session, REQUEST_SET_ASIDE, arg);
+	if (!request || !buffer_room(&request->memory, strlen(letters->subscription) + strlen(letters->json) + 3)) {
+		request_free(request);
+		session_out_of_memory((struct pg_session *)session);
+		return;
+	}
+	request->fn.done = fn;
+	request->letters = *letters;
+	request->letters.subscription = request_keep(request, letters->subscription);
+	request->letters.json = request_keep(request, letters->json);
+	session_enqueue((struct pg_session *)session, request);
+}

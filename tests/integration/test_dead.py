@@ -1,0 +1,158 @@
+"""Events that a sink will never take, set aside: order per aggregate, restarts, rewinds, and a person's decision.
+
+usage: test_dead.py MEOWMX [unittest arguments]
+
+Redis with a small proto-max-bulk-len stands for a sink that refuses what is too large.
+"""
+import os
+import sys
+import unittest
+
+from operated import Operated
+from world import Server, wait_until
+
+LIMIT = 1 << 20
+LARGE = 2 << 20
+
+
+class OnPostgres(Operated):
+    def setUp(self):
+        super().setUp()
+        limit = self.client.ask("CONFIG", "GET", "proto-max-bulk-len")[1]
+        self.client.ask("CONFIG", "SET", "proto-max-bulk-len", str(LIMIT))
+        self.addCleanup(self.client.ask, "CONFIG", "SET", "proto-max-bulk-len", limit)
+        self.routes = {"cache": self.to_redis("events{generation}", "on_poison: set-aside, ")}
+
+    def dead(self):
+        return [(letter["position"], letter["aggregate_id"], "error" in letter)
+                for letter in self.good("dead", "list", "cache")]
+
+    def ids(self, generation=0):
+        return [int(entry.split("-")[0]) for entry in self.entries("events%d" % generation)]
+
+    def metric(self, name):
+        for line in self.get("/metrics").splitlines():
+            if line.startswith(name + '{route="cache"}'):
+                return float(line.split()[-1])
+        return None
+
+    def fill(self):
+        self.append(2, "a")         # 1 2
+        self.append(1, "a", size=LARGE)  # 3: will never be taken
+        self.append(2, "b")         # 4 5
+        self.append(2, "a")         # 6 7: follow it
+        self.append(1, "c", size=LARGE)  # 8
+        self.append(1, "b")         # 9
+
+    ASIDE = [(3, "a", True), (6, "a", False), (7, "a", False), (8, "c", True)]
+
+    def test_it_is_set_aside_with_what_follows_it_and_others_go_on(self):
+        self.fill()
+        self.start(self.routes)
+        self.wait_caught_up("cache")
+        self.assertEqual(self.ids(), [1, 2, 4, 5, 9])
+        self.assertEqual(self.dead(), self.ASIDE)
+        self.append(1, "a")  # 10
+        self.append(1, "b")  # 11
+        self.wait_caught_up("cache")
+        self.assertEqual(self.ids(), [1, 2, 4, 5, 9, 11])
+        self.assertEqual(self.dead(), self.ASIDE + [(10, "a", False)])
+        self.assertEqual(self.shown("cache")["dead_letters"], 5)
+        wait_until("the metrics", lambda: self.metric("meowmx_dead_letters") == 5)
+        self.assertEqual(self.metric("meowmx_held_aggregates"), 2)
+        self.assertGreaterEqual(self.metric("meowmx_dead_letter_oldest_seconds"), 0)
+        letter, event = self.good("dead", "show", "cache", "3")
+        self.assertIn("proto-max-bulk-len", letter["error"])
+        self.assertEqual((letter["error_class"], letter["version"]), ("invalid", 2))
+        self.assertEqual((event["position"], len(event["data"]["x"])), (3, LARGE))
+        self.assertIn("5 dead letters", self.run_meowmx("subscription", "list").stdout)
+
+    def test_a_restart_keeps_what_is_held(self):
+        self.fill()
+        self.start(self.routes)
+        self.wait_caught_up("cache")
+        for kill in (False, True):
+            if kill:
+                self.end()
+            else:
+                self.stop()
+            self.append(1, "a")
+            self.append(1, "b")
+            self.start(self.routes)
+            self.wait_caught_up("cache", 30)
+        self.assertEqual(self.ids(), [1, 2, 4, 5, 9, 11, 13])
+        self.assertEqual(self.dead(), self.ASIDE + [(10, "a", False), (12, "a", False)])
+
+    def test_discard_in_order_and_the_aggregate_goes_on(self):
+        self.fill()
+        self.start(self.routes)
+        self.wait_caught_up("cache")
+        self.refused(64, "nobody can be asked", "dead", "discard", "cache")
+        self.assertIn("Discard 4 events", self.run_meowmx("dead", "discard", "cache", "--dry-run").stderr)
+        self.refused(65, "stand before", "dead", "discard", "cache", "6", "--yes")
+        self.refused(66, "no such dead letter", "dead", "discard", "cache", "4", "--yes")
+        self.refused(66, "no such dead letter", "dead", "discard", "cache", "order", "b", "--yes")
+        self.refused(66, "no event at position 4", "dead", "show", "cache", "4")
+        self.good("dead", "discard", "cache", "3", "--yes")
+        self.assertEqual(self.dead(), self.ASIDE[1:])
+        self.good("dead", "discard", "cache", "order", "a", "--yes")
+        self.assertEqual(self.dead(), self.ASIDE[3:])
+        wait_until("one aggregate to be free", lambda: self.metric("meowmx_held_aggregates") == 1)
+        self.append(1, "a")  # 10
+        self.append(1, "c")  # 11: still held
+        self.wait_caught_up("cache")
+        self.assertEqual(self.ids(), [1, 2, 4, 5, 9, 10])
+        self.assertEqual(self.dead(), [(8, "c", True), (11, "c", False)])
+        self.good("dead", "discard", "cache", "--yes")
+        self.assertEqual(self.dead(), [])
+
+    def test_a_rewind_brings_again_what_lies_beyond_it(self):
+        self.fill()
+        self.start(self.routes)
+        self.wait_caught_up("cache")
+        self.client.ask("CONFIG", "SET", "proto-max-bulk-len", str(LARGE * 2))
+        self.stop()
+        self.good("subscription", "rewind", "cache", "5", "--yes")
+        self.assertEqual(self.dead(), self.ASIDE[:1])  # which holds a
+        self.start(self.routes)
+        self.wait_caught_up("cache")
+        self.assertEqual(self.ids(1), [8, 9])
+        self.assertEqual(self.dead(), self.ASIDE[:3])
+        self.good("subscription", "rewind", "cache", "start", "--yes")
+        wait_until("all", lambda: self.ids(2) == list(range(1, 10)), 10)
+        self.assertEqual(self.dead(), [])
+
+    def test_without_set_aside_dead_letters_stop_the_route(self):
+        self.fill()
+        self.start(self.routes)
+        self.wait_caught_up("cache")
+        self.stop()
+        self.append(1, "a")
+        self.start({"cache": self.to_redis("events{generation}")})
+        wait_until("its stop", lambda: self.route("cache").get("state") == "FAILED")
+        self.assertIn("4 dead letters", self.route("cache")["reason"])
+        self.assertEqual(self.ids(), [1, 2, 4, 5, 9])
+        wait_until("it in the store", lambda: self.shown("cache")["state"] == "FAILED")
+        self.good("dead", "discard", "cache", "--yes")
+        self.good("subscription", "resume", "cache", "--yes")
+        self.wait_caught_up("cache")
+        self.assertEqual(self.ids(), [1, 2, 4, 5, 9, 10])
+
+    def test_delete_takes_the_dead_letters_along(self):
+        self.fill()
+        self.start(self.routes)
+        self.wait_caught_up("cache")
+        self.stop()
+        self.good("subscription", "delete", "cache", "--yes")
+        self.assertEqual(self.dead(), [])
+
+
+class OnSqlite(OnPostgres):
+    sqlite = True
+
+
+if __name__ == "__main__":
+    Operated.meowmx = os.path.abspath(sys.argv[1])
+    Operated.postgres = Server("postgres")
+    Operated.redis = Server("redis")
+    unittest.main(argv=sys.argv[:1] + sys.argv[2:], warnings="ignore")
