@@ -563,6 +563,8 @@ static bool open_all(struct meow_subscription *subscription, bool *ret_claimed, 
 		return false;
 	if (!*ret_claimed)
 		return true;
+	if (!store_work_own(subscription->store, subscription->settings.name, err))
+		return false;
 	subscription->lent = lend(subscription->store, err);
 	if (!subscription->lent || !learn_position(subscription, err))
 		return false;

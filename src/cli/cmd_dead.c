@@ -48,8 +48,8 @@ static bool print_letter(void *arg, const struct store_dead_letter *letter)
 }
 
 // Prints what the filter finds. False: *err says why.
-static bool print_letters(struct meow_store *store, const struct store_dead_filter *filter, size_t *ret_count,
-	struct meow_error *err)
+static bool print_letters(
+	struct meow_store *store, const struct store_dead_filter *filter, size_t *ret_count, struct meow_error *err)
 {
 	struct printing printing = {.count = 0};
 	buffer_init(&printing.out);

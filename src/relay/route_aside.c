@@ -22,7 +22,8 @@ bool route_aside_refresh(struct route *route, const struct checkpoint *loaded, s
 	atomic_store(&metrics->held_aggregates, aside->holds.count);
 	if (!route->settings.set_aside && loaded->dead_letters)
 		return error_set(err, MEOW_CONFIG,
-			"%" PRId64 " dead letters hold their aggregates, and on_poison is stop: set it to set-aside, or discard them "
+			"%" PRId64
+			" dead letters hold their aggregates, and on_poison is stop: set it to set-aside, or discard them "
 			"(`meowmx dead list %s`), then `meowmx subscription resume %s`",
 			loaded->dead_letters, route->settings.name, route->settings.name);
 	return aside->holds.count <= HOLDS_MOST ||

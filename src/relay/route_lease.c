@@ -218,11 +218,14 @@ static void refuse_layout(struct route *route, int partitions)
 {
 	struct meow_error err;
 	const char *name = route->settings.name;
-	error_set(&err, MEOW_CONFIG,
-		"the store has %s in %d partition%s, the configuration in %d: set partitions: %d again, or `meowmx "
-		"subscription repartition %s %d`",
-		name, partitions, partitions == 1 ? "" : "s", route->settings.partitions, partitions, name,
-		route->settings.partitions);
+	if (partitions < 0)
+		error_set(&err, MEOW_CONFIG, "%s is a subscription with a handler: give the route a name of its own", name);
+	else
+		error_set(&err, MEOW_CONFIG,
+			"the store has %s in %d partition%s, the configuration in %d: set partitions: %d again, or `meowmx "
+			"subscription repartition %s %d`",
+			name, partitions, partitions == 1 ? "" : "s", route->settings.partitions, partitions, name,
+			route->settings.partitions);
 	if (route->phase == PHASE_HALTED && strcmp(route->err.text, err.text) == 0)
 		loop_timer_start(route->timer, LOOK_US);
 	else

@@ -201,6 +201,21 @@ bool store_work_claim(struct meow_store *store, const char *subscription, bool *
 	return store->impl->work_claim(store, subscription, ret_claimed, err);
 }
 
+bool store_of_handler(const char *subscription, struct meow_error *err)
+{
+	return error_set(err, MEOW_INVALID, "%s is a subscription with a handler: it has no partitions", subscription);
+}
+
+bool store_work_own(struct meow_store *store, const char *subscription, struct meow_error *err)
+{
+	int64_t partitions;
+	if (!store->impl->work_own(store, subscription, &partitions, err))
+		return false;
+	return partitions < 0 ||
+		   error_set(err, MEOW_INVALID, "subscription %s is a route of the relay: a handler needs a name of its own",
+			   subscription);
+}
+
 bool store_work_begin(
 	struct meow_store *store, const char *subscription, struct store_work *ret_work, struct meow_error *err)
 {

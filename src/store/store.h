@@ -152,6 +152,7 @@ MEOW_MUST_USE bool store_subscription_adopt(struct meow_store *store, const stru
 // A subscription's handler works in one transaction with its checkpoint, over a blocking store of its own.
 //
 //   claim    once a connection: true while no other process works on this subscription
+//   own      the name is a handler's from now on; MEOW_INVALID if it is a route's, whose checkpoint means something else
 //   begin    opens the transaction and locks the checkpoint, which is made if it is new
 //   commit   writes the checkpoint and commits: all of it or nothing. MEOW_UNKNOWN_OUTCOME when the connection broke
 //   report   what status shows, in a transaction of its own
@@ -169,6 +170,7 @@ struct store_work_state {
 };
 MEOW_MUST_USE bool store_work_claim(
 	struct meow_store *store, const char *subscription, bool *ret_claimed, struct meow_error *err);
+MEOW_MUST_USE bool store_work_own(struct meow_store *store, const char *subscription, struct meow_error *err);
 MEOW_MUST_USE bool store_work_begin(
 	struct meow_store *store, const char *subscription, struct store_work *ret_work, struct meow_error *err);
 MEOW_MUST_USE bool store_work_commit(

@@ -51,6 +51,9 @@ struct store_impl {
 		uint64_t *ret_count, struct meow_error *err);
 
 	bool (*work_claim)(struct meow_store *store, const char *subscription, bool *ret_claimed, struct meow_error *err);
+	// The subscription is a handler's from now on, unless it is a route's: then *ret_partitions is above 0.
+	bool (*work_own)(
+		struct meow_store *store, const char *subscription, int64_t *ret_partitions, struct meow_error *err);
 	bool (*work_begin)(
 		struct meow_store *store, const char *subscription, struct store_work *ret_work, struct meow_error *err);
 	bool (*work_commit)(
@@ -121,6 +124,7 @@ MEOW_MUST_USE bool store_random_uuid(char ret_text[STORE_UUID_SIZE], struct meow
 
 // The errors that every kind says in the same words. Each returns false.
 bool store_still_run(const char *subscription, const char *relay, struct meow_error *err);
+bool store_of_handler(const char *subscription, struct meow_error *err);
 bool store_conflict(const struct meow_append *append, int64_t found, struct meow_error *err);
 bool store_type_mismatch(const char *aggregate_id, const char *known_type, const char *type, struct meow_error *err);
 

@@ -395,6 +395,21 @@ class Files(Case):
         wait_until("both routes again", lambda: self.owned(relay) == [0, 0, 1])
         self.assertEqual(relay.end(), 0)
 
+    def test_a_name_that_a_handler_has_is_no_routes(self):
+        session = Psql(self.url)
+        session.run("INSERT INTO meowmx_layouts (subscription, layout, partitions) VALUES ('audit', 0, -1);"
+                    "INSERT INTO meowmx_checkpoints (subscription) VALUES ('audit')")
+        session.close()
+        relay = self.relay(self.to_files(3))
+        wait_until("a stopped route", lambda: relay.route("audit").get("state") in ("FAILED", "UNASSIGNED") and
+                   all(part["state"] == "FAILED" for part in relay.route("audit")["partitions"]))
+        self.assertIn("give the route a name of its own", relay.route("audit")["reason"])
+        self.assertEqual(relay.end(), 0)
+        done = subprocess.run([MEOWMX, "subscription", "repartition", "audit", "3", "--yes", "-c",
+                               relay.path.replace(".log", ".yaml")], stderr=subprocess.PIPE, text=True)
+        self.assertEqual(done.returncode, 65, done.stderr)
+        self.assertIn("has no partitions", done.stderr)
+
     def test_a_sqlite_store_has_leases_too(self):
         self.url = "sqlite:" + os.path.join(scratch(), self.name + ".db")
         self.meowmx("setup")

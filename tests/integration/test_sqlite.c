@@ -212,7 +212,7 @@ static void a_file_that_cannot_be_used_says_why(void **state)
 		{make_claimed, MEOW_CONFIG, "of application id 252006675", MEOW_CONFIG, "of application id 252006675"},
 		{make_pythons, MEOW_CONFIG, "Python meowmx", MEOW_CONFIG, "Python meowmx"},
 		{make_alike, MEOW_CONFIG, "that are not meowmx's", MEOW_CONFIG, "that are not meowmx's"},
-		{make_newer, MEOW_CONFIG, "newer meowmx (schema 99, this one knows 2)", MEOW_CONFIG,
+		{make_newer, MEOW_CONFIG, "newer meowmx (schema 99, this one knows 3)", MEOW_CONFIG,
 			"newer meowmx (schema 99, this one knows 2)"},
 		{make_damaged, MEOW_IO, "is damaged", MEOW_IO, "is damaged"},
 	};
@@ -324,7 +324,7 @@ static void set_up_works_twice_and_makes_a_file_of_its_own(void **state)
 	assert_int_equal(version_of(store, "o"), 0);
 	sqlite3 *database = open_database();
 	assert_int_equal(number(database, "PRAGMA application_id"), 0x6d656f77);
-	assert_int_equal(number(database, "PRAGMA user_version"), 2);
+	assert_int_equal(number(database, "PRAGMA user_version"), 3);
 	assert_int_equal(number(database, "SELECT count(*) FROM pragma_journal_mode WHERE journal_mode = 'wal'"), 1);
 	sqlite3_close(database);
 	sqlite3 *own = meow_store_sqlite(store);

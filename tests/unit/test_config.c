@@ -509,6 +509,7 @@ static void test_what_is_shown_says_where_it_comes_from(void **state)
 								  "    start: beginning  # default\n"
 								  "    window: 4MB  # default\n"
 								  "    batch_rows: 2000  # default\n"
+								  "    on_poison: stop  # default\n"
 								  "    checkpoint_interval: 200ms  # default\n"
 								  "    pipe:\n"
 								  "      path: \"a\\\"b$${c\"  # m.yaml:5:13\n"

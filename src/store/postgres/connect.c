@@ -283,6 +283,7 @@ static const struct store_impl impl = {
 	.snapshot_load = pg_snapshot_load,
 	.snapshot_prune = pg_snapshot_prune,
 	.work_claim = pg_work_claim,
+	.work_own = pg_work_own,
 	.work_begin = pg_work_begin,
 	.work_commit = pg_work_commit,
 	.work_roll_back = pg_work_roll_back,

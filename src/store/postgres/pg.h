@@ -109,6 +109,7 @@ bool pg_snapshot_load(struct meow_store *base, const char *aggregate_type, const
 bool pg_snapshot_prune(struct meow_store *base, const char *aggregate_type, const char *aggregate_id, size_t keep,
 	uint64_t *ret_count, struct meow_error *err);
 bool pg_work_claim(struct meow_store *base, const char *subscription, bool *ret_claimed, struct meow_error *err);
+bool pg_work_own(struct meow_store *base, const char *subscription, int64_t *ret_partitions, struct meow_error *err);
 bool pg_work_begin(
 	struct meow_store *base, const char *subscription, struct store_work *ret_work, struct meow_error *err);
 bool pg_work_commit(

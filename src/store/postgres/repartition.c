@@ -16,6 +16,8 @@ static bool note_found(const PGresult *result, struct store_repartition *reparti
 	for (int row = 0; row < (int)count; row++)
 		if (!PQgetisnull(result, row, HOLDER))
 			return store_still_run(repartition->name, PQgetvalue(result, row, HOLDER), err);
+	if (count && (int)pg_number32(result, 0, PARTITIONS) < 0)
+		return store_of_handler(repartition->name, err);
 	struct store_partition *items = calloc(count + 1, sizeof(*items));
 	if (!items)
 		return error_no_memory(err);

@@ -45,6 +45,18 @@ bool pg_work_claim(struct meow_store *base, const char *subscription, bool *ret_
 	return true;
 }
 
+bool pg_work_own(struct meow_store *base, const char *subscription, int64_t *ret_partitions, struct meow_error *err)
+{
+	PGresult *result = pg_query(pg_store_of(base), sql_work_layout, 1, &subscription, err);
+	if (!result)
+		return false;
+	bool known = PQntuples(result) == 1;
+	if (known)
+		*ret_partitions = pg_signed64(result, 0, 0);
+	PQclear(result);
+	return known || error_set(err, MEOW_UNAVAILABLE, "subscription %s begins elsewhere at this moment", subscription);
+}
+
 static bool lock_checkpoint(
 	struct pg_store *store, const char *subscription, struct store_work *ret_work, struct meow_error *err)
 {

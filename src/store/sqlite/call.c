@@ -75,6 +75,8 @@ static const char *const statements[LITE_STATEMENTS] = {
 	[LITE_WORK_BEGIN] = sql_work_begin,
 	[LITE_WORK_COMMIT] = sql_work_commit,
 	[LITE_WORK_CREATE] = sql_work_create,
+	[LITE_WORK_LAYOUT] = sql_work_layout,
+	[LITE_WORK_PARTITIONS] = sql_work_partitions,
 	[LITE_WORK_REPORT] = sql_work_report,
 };
 

@@ -296,6 +296,7 @@ static const struct store_impl impl = {
 	.snapshot_load = lite_snapshot_load,
 	.snapshot_prune = lite_snapshot_prune,
 	.work_claim = lite_work_claim,
+	.work_own = lite_work_own,
 	.work_begin = lite_work_begin,
 	.work_commit = lite_work_commit,
 	.work_roll_back = lite_work_roll_back,

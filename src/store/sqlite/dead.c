@@ -2,7 +2,8 @@
 #include "base/text.h"
 #include "store/sqlite/lite.h"
 
-static struct lite_call call_for(struct lite *lite, enum lite_statement statement, const struct store_dead_filter *filter)
+static struct lite_call call_for(
+	struct lite *lite, enum lite_statement statement, const struct store_dead_filter *filter)
 {
 	struct lite_call call = lite_call(lite, statement);
 	lite_put_text(&call, bytes_of(filter->subscription));

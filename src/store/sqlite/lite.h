@@ -75,6 +75,8 @@ enum lite_statement {
 	LITE_WORK_BEGIN,
 	LITE_WORK_COMMIT,
 	LITE_WORK_CREATE,
+	LITE_WORK_LAYOUT,
+	LITE_WORK_PARTITIONS,
 	LITE_WORK_REPORT,
 	LITE_STATEMENTS,
 };
@@ -244,6 +246,7 @@ bool lite_snapshot_prune(struct meow_store *base, const char *aggregate_type, co
 	uint64_t *ret_count, struct meow_error *err);
 void lite_work_close(struct lite_store *store);
 bool lite_work_claim(struct meow_store *base, const char *subscription, bool *ret_claimed, struct meow_error *err);
+bool lite_work_own(struct meow_store *base, const char *subscription, int64_t *ret_partitions, struct meow_error *err);
 bool lite_work_begin(
 	struct meow_store *base, const char *subscription, struct store_work *ret_work, struct meow_error *err);
 bool lite_work_commit(

@@ -11,6 +11,8 @@ static bool add(struct store_repartition *repartition, struct lite_call *call, s
 	struct meow_bytes holder = lite_text(call, 8);
 	if (holder.data)
 		return store_still_run(repartition->name, holder.data, err);
+	if (lite_int(call, 1) < 0)
+		return store_of_handler(repartition->name, err);
 	struct store_partition *items = realloc(repartition->items, (repartition->count + 1) * sizeof(*items));
 	if (!items)
 		return error_no_memory(err);

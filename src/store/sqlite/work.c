@@ -77,6 +77,24 @@ static bool create_checkpoint(struct lite *lite, const char *subscription, struc
 	return lite_run(&call, NULL, err);
 }
 
+bool lite_work_own(struct meow_store *base, const char *subscription, int64_t *ret_partitions, struct meow_error *err)
+{
+	struct lite *lite = lite_of(base);
+	struct lite_call call = lite_call(lite, LITE_WORK_LAYOUT);
+	lite_put_text(&call, bytes_of(subscription));
+	if (!lite_run(&call, NULL, err))
+		return false;
+	call = lite_call(lite, LITE_WORK_PARTITIONS);
+	lite_put_text(&call, bytes_of(subscription));
+	enum lite_step step = lite_step(&call, err);
+	if (step == LITE_ROW)
+		*ret_partitions = lite_int(&call, 0);
+	else if (step == LITE_DONE)
+		error_set(err, MEOW_UNAVAILABLE, "the layout of subscription %s was deleted", subscription);
+	lite_end(&call);
+	return step == LITE_ROW;
+}
+
 static bool read_checkpoint(
 	struct lite *lite, const char *subscription, struct store_work *ret_work, struct meow_error *err)
 {

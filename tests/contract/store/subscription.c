@@ -171,7 +171,28 @@ static void an_idle_one_notices_a_pause_and_a_rewind(void **state)
 	meow_store_close(store);
 }
 
+// Their checkpoints mean different things: one of the two would begin where the other has come to.
+static void a_name_is_a_routes_or_a_handlers(void **state)
+{
+	(void)state;
+	struct meow_error err;
+	const char *url = fresh_with_model();
+	struct model model = {0};
+	void *connection = kind.connect(url);
+	run_or_fail(connection, "INSERT INTO meowmx_layouts (subscription, layout, partitions) VALUES ('model', 0, 1)");
+	make(&model, url, true);
+	assert_fails(meow_subscription_run(model.subscription, &err), err, MEOW_INVALID);
+	assert_says(err, "a route of the relay");
+	run_or_fail(connection, "DELETE FROM meowmx_layouts");
+	for (int i = 0; i < 2; i++) // from now on it is the handler's
+		assert_ok(meow_subscription_run(model.subscription, &err), err);
+	assert_int_equal(kind.number(connection, "SELECT count(*) FROM meowmx_layouts WHERE partitions < 0"), 1);
+	meow_subscription_destroy(model.subscription);
+	kind.disconnect(connection);
+}
+
 static const struct CMUnitTest tests[] = {
+	cmocka_unit_test(a_name_is_a_routes_or_a_handlers),
 	cmocka_unit_test(a_read_model_is_built_exactly_once),
 	cmocka_unit_test(an_idle_one_notices_a_pause_and_a_rewind),
 	cmocka_unit_test(of_several_one_works_and_another_takes_over),
