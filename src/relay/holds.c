@@ -4,6 +4,7 @@
 #include <string.h>
 
 struct hold {
+	int64_t from;
 	size_t type_size, id_size;
 	char text[]; // type and id
 };
@@ -43,19 +44,22 @@ static size_t place(const struct holds *holds, struct meow_bytes type, struct me
 	return *ret_there ? high : low;
 }
 
-bool holds_has(const struct holds *holds, struct meow_bytes type, struct meow_bytes id)
-{
-	bool there;
-	place(holds, type, id, &there);
-	return there;
-}
-
-bool holds_add(struct holds *holds, struct meow_bytes type, struct meow_bytes id)
+bool holds_has(const struct holds *holds, struct meow_bytes type, struct meow_bytes id, int64_t position)
 {
 	bool there;
 	size_t at = place(holds, type, id, &there);
-	if (there)
+	return there && holds->items[at]->from <= position;
+}
+
+bool holds_add(struct holds *holds, struct meow_bytes type, struct meow_bytes id, int64_t position)
+{
+	bool there;
+	size_t at = place(holds, type, id, &there);
+	if (there) {
+		if (position < holds->items[at]->from)
+			holds->items[at]->from = position;
 		return true;
+	}
 	if (holds->count == holds->room) {
 		size_t room = holds->room ? holds->room * 2 : 16;
 		struct hold **items = realloc(holds->items, room * sizeof(*items));
@@ -67,6 +71,7 @@ bool holds_add(struct holds *holds, struct meow_bytes type, struct meow_bytes id
 	struct hold *hold = malloc(sizeof(*hold) + type.size + id.size);
 	if (!hold)
 		return false;
+	hold->from = position;
 	hold->type_size = type.size;
 	hold->id_size = id.size;
 	if (type.size)
@@ -79,17 +84,29 @@ bool holds_add(struct holds *holds, struct meow_bytes type, struct meow_bytes id
 	return true;
 }
 
+// "<number>:" at *text, which moves behind it.
+static bool take_number(const char **text, size_t *left, int64_t *ret)
+{
+	char *end;
+	long long number = strtoll(*text, &end, 10);
+	size_t size = (size_t)(end - *text) + 1;
+	if (end == *text || *end != ':' || number < 0 || size > *left)
+		return false;
+	*ret = number;
+	*text += size;
+	*left -= size;
+	return true;
+}
+
 // "<size>:<bytes>" at *text, which moves behind it.
 static bool take(const char **text, size_t *left, struct meow_bytes *ret)
 {
-	char *end;
-	unsigned long size = strtoul(*text, &end, 10);
-	size_t head = (size_t)(end - *text) + 1;
-	if (end == *text || *end != ':' || head > *left || size > *left - head)
+	int64_t size;
+	if (!take_number(text, left, &size) || (uint64_t)size > *left)
 		return false;
-	*ret = (struct meow_bytes){end + 1, size};
-	*text += head + size;
-	*left -= head + size;
+	*ret = (struct meow_bytes){*text, (size_t)size};
+	*text += size;
+	*left -= (size_t)size;
 	return true;
 }
 
@@ -98,8 +115,10 @@ bool holds_read(struct holds *holds, const char *text)
 	size_t left = text ? strlen(text) : 0;
 	holds_finish(holds);
 	while (left) {
+		int64_t position;
 		struct meow_bytes type, id;
-		if (!take(&text, &left, &type) || !take(&text, &left, &id) || !holds_add(holds, type, id))
+		if (!take_number(&text, &left, &position) || !take(&text, &left, &type) || !take(&text, &left, &id) ||
+			!holds_add(holds, type, id, position))
 			return false;
 	}
 	return true;

@@ -13,10 +13,12 @@ struct holds {
 #define HOLDS_MOST 10000
 
 void holds_finish(struct holds *holds); // and may be used again; takes one that is all zeros
-bool holds_has(const struct holds *holds, struct meow_bytes type, struct meow_bytes id);
+// Whether the aggregate is held from this position on, or from before. What lies before its first dead letter is not: it
+// may have to be sent again.
+bool holds_has(const struct holds *holds, struct meow_bytes type, struct meow_bytes id, int64_t position);
 
-// False without memory.
-MEOW_MUST_USE bool holds_add(struct holds *holds, struct meow_bytes type, struct meow_bytes id);
+// From this position on, unless it is held from before. False without memory.
+MEOW_MUST_USE bool holds_add(struct holds *holds, struct meow_bytes type, struct meow_bytes id, int64_t position);
 
 // Replaces all by what struct checkpoint has of them (NULL: none). False without memory, or for anything else.
 MEOW_MUST_USE bool holds_read(struct holds *holds, const char *text);

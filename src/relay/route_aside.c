@@ -58,6 +58,11 @@ static void put_text(struct buffer *out, const char *key, struct meow_bytes text
 	buffer_put_json(out, text);
 }
 
+static bool is_held(const struct route *route, const struct meow_event *event)
+{
+	return holds_has(&route->aside.holds, event->aggregate_type, event->aggregate_id, event->position);
+}
+
 // Takes the event out of the batch and writes its dead letter. err NULL: it follows one that was refused.
 static bool take_out(struct route *route, struct batch *batch, size_t index, const struct meow_error *err)
 {
@@ -75,7 +80,7 @@ static bool take_out(struct route *route, struct batch *batch, size_t index, con
 	buffer_put_char(out, '}');
 	memmove(&batch->events[index], &batch->events[index + 1], (batch->count - index - 1) * sizeof(event));
 	batch_cut(batch, batch->count - 1);
-	return !out->failed && holds_add(&route->aside.holds, event.aggregate_type, event.aggregate_id);
+	return !out->failed && holds_add(&route->aside.holds, event.aggregate_type, event.aggregate_id, event.position);
 }
 
 // Writes the dead letters of the batch, which is left with what the sink will take.
@@ -86,7 +91,7 @@ static bool pick(struct route *route, struct batch *batch, struct meow_error *er
 	buffer_clear(&route->aside.letters, 64 * 1024);
 	while (ok && good < batch->count) {
 		const struct meow_event *event = &batch->events[good];
-		if (holds_has(&route->aside.holds, event->aggregate_type, event->aggregate_id))
+		if (is_held(route, event))
 			ok = take_out(route, batch, good, NULL);
 		else
 			good++;
@@ -98,7 +103,7 @@ static bool pick(struct route *route, struct batch *batch, struct meow_error *er
 			LOG_TEXT("class", error_kind_name(reason.kind)));
 		ok = take_out(route, batch, good, &reason);
 		for (size_t i = good; ok && i < batch->count;)
-			if (holds_has(&route->aside.holds, batch->events[i].aggregate_type, batch->events[i].aggregate_id))
+			if (is_held(route, &batch->events[i]))
 				ok = take_out(route, batch, i, NULL);
 			else
 				i++;

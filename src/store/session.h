@@ -80,8 +80,8 @@ struct checkpoint {
 	bool resume_from_store;     // the operator decided: trust `delivered` of the store over the sink, once
 	int64_t dead_letters;       // of the whole subscription
 	int64_t dead_letter_age_us; // of the oldest, 0 if there is none
-	const char *held;           // the aggregates they hold, at most 10,001: type and id, each behind its size and a
-								// colon; NULL if none
+	const char *held; // the aggregates they hold, at most 10,001: from which position on and a colon, type and id, each
+					  // behind its size and a colon; NULL if none
 	// Saved only:
 	bool keep_stop;      // sets stop_kept
 	bool decision_known; // resume_from_store was loaded: without it a row that has it set is MEOW_CONFLICT

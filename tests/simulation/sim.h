@@ -50,6 +50,7 @@ void sim_store_note_start(struct sim_store *store); // a route is started for th
 const char *sim_store_reason(const struct sim_store *store);
 bool sim_store_stop_kept(const struct sim_store *store);
 int64_t sim_store_start(const struct sim_store *store); // where the first checkpoint stood, 0 unless start: now
+bool sim_store_is_dead(const struct sim_store *store, int64_t position); // set aside
 bool sim_store_has(const struct sim_store *store, int64_t position);
 
 // One transaction more, which commits within some milliseconds.

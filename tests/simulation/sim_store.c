@@ -52,7 +52,10 @@ struct copy {
 	struct row row;
 };
 
+#define POSITIONS_MOST 65536
+
 struct sim_store {
+	bool dead[POSITIONS_MOST]; // by position: set aside
 	struct loop *loop;
 	struct sim_store_settings settings;
 	struct stored **events; // by id - 1
@@ -77,7 +80,7 @@ struct sim_store {
 	size_t copy_count;
 };
 
-enum kind { OPEN, READ, HEAD, LOOK, DOZE, FIND, LOAD, SAVE, ACQUIRE, RENEW, RELEASE };
+enum kind { OPEN, READ, HEAD, LOOK, DOZE, FIND, LOAD, SAVE, ACQUIRE, RENEW, RELEASE, ASIDE };
 
 struct request {
 	struct request *next;
@@ -104,6 +107,8 @@ struct request {
 	char state[16], reason[MEOW_ERROR_TEXT_SIZE];
 	char *fingerprint;
 	bool conflict;
+	char *letters;
+	struct session_letters aside;
 	struct session_lease lease;
 	struct session_lease_state leased;
 	char relay[16], holder[16];
@@ -386,6 +391,40 @@ static void do_release(struct sim_store *store, struct request *request)
 	notify_all(store);
 }
 
+static void do_aside(struct sim_store *store, struct request *request)
+{
+	static const char key[] = "\"position\":";
+	request->conflict = store->row.epoch != request->aside.epoch || store->row.generation != request->aside.generation;
+	for (const char *at = request->letters; !request->conflict && (at = strstr(at, key)) != NULL;) {
+		at += sizeof(key) - 1;
+		long position = strtol(at, NULL, 10);
+		if (position >= POSITIONS_MOST)
+			abort(); // the world was meant to be smaller
+		store->dead[position] = true;
+	}
+}
+
+// As the store would write which aggregates are held, and how many dead letters there are. Good until the next call.
+static const char *held_text(struct sim_store *store, int64_t *ret_count)
+{
+	static char text[64 * 64];
+	size_t size = 0;
+	*ret_count = 0;
+	for (int64_t id = 1; id <= store->last; id++) {
+		const struct meow_event *event = &store->events[id - 1]->event;
+		char entry[64];
+		if (id >= POSITIONS_MOST || !store->dead[id])
+			continue;
+		++*ret_count;
+		snprintf(entry, sizeof(entry), ":%zu:%s%zu:%s", event->aggregate_type.size, event->aggregate_type.data,
+			event->aggregate_id.size, event->aggregate_id.data);
+		if ((size && strstr(text, entry)) || size + sizeof(entry) + 20 > sizeof(text))
+			continue; // twice would do no harm, and is not what the store does
+		size += (size_t)snprintf(text + size, sizeof(text) - size, "%ld%s", (long)id, entry);
+	}
+	return size ? text : NULL;
+}
+
 static void do_save(struct sim_store *store, struct request *request)
 {
 	struct row *row = &store->row;
@@ -429,7 +468,8 @@ static void check_checkpoint(const struct sim_store *store, const struct checkpo
 {
 	for (int64_t id = store->start + 1; id <= save->position && id <= store->last; id++) {
 		const struct stored *stored = store->events[id - 1];
-		if (stored->committed && !sim_sink_had(id) && id != store->skipped && sim_sink_wants(&stored->event))
+		bool left_out = id == store->skipped || sim_store_is_dead(store, id);
+		if (stored->committed && !sim_sink_had(id) && !left_out && sim_sink_wants(&stored->event))
 			sim_violation("the checkpoint stands at %ld, and %ld is not in the sink", (long)save->position, (long)id);
 	}
 	for (const struct transaction *open = store->open; open; open = open->next)
@@ -451,6 +491,8 @@ static void take_effect(struct sim_store *store, struct request *request)
 		store->doze_until_us = sim_now(store->loop) + 2000000;
 	else if (request->kind == SAVE)
 		do_save(store, request);
+	else if (request->kind == ASIDE)
+		do_aside(store, request);
 	else if (request->kind == ACQUIRE)
 		do_acquire(store, request);
 	else if (request->kind == RENEW)
@@ -515,9 +557,11 @@ static void answer(struct request *request, const struct meow_error *err)
 			.epoch = row->epoch,
 			.reason = *row->reason ? row->reason : NULL,
 			.error_position = row->error_position};
+		loaded.held = held_text(store, &loaded.dead_letters);
 		request->fn.checkpoint(request->arg, err ? NULL : &loaded, err);
 		return;
 	}
+	case ASIDE:
 	case SAVE: {
 		struct meow_error conflict;
 		error_set(&conflict, MEOW_CONFLICT, "another's");
@@ -531,6 +575,7 @@ static void free_request(struct request *request)
 {
 	batch_destroy(request->rows.batch);
 	free(request->fingerprint);
+	free(request->letters);
 	free(request);
 }
 
@@ -679,6 +724,14 @@ static void call_save(struct session *base, const struct checkpoint *checkpoint,
 	request->fn.done = fn;
 }
 
+static void call_aside(struct session *base, const struct session_letters *letters, session_done_fn *fn, void *arg)
+{
+	struct request *request = enqueue(base, ASIDE, arg);
+	request->aside = *letters;
+	request->letters = strdup(letters->json);
+	request->fn.done = fn;
+}
+
 static struct request *enqueue_lease(struct session *base, enum kind kind, const struct session_lease *lease, void *arg)
 {
 	struct request *request = enqueue(base, kind, arg);
@@ -736,6 +789,7 @@ static const struct session_impl impl = {.destroy = call_destroy,
 	.find = call_find,
 	.checkpoint_load = call_load,
 	.checkpoint_save = call_save,
+	.set_aside = call_aside,
 	.lease_acquire = call_acquire,
 	.lease_renew = call_renew,
 	.lease_release = call_release};
@@ -850,6 +904,11 @@ int64_t sim_store_start(const struct sim_store *store)
 	return store->start;
 }
 
+bool sim_store_is_dead(const struct sim_store *store, int64_t position)
+{
+	return position < POSITIONS_MOST && store->dead[position];
+}
+
 bool sim_store_has(const struct sim_store *store, int64_t position)
 {
 	return position >= 1 && position <= store->last && store->events[position - 1]->committed;
@@ -877,6 +936,7 @@ void sim_store_raise_generation(struct sim_store *store)
 {
 	if (!store->row.there)
 		return;
+	memset(store->dead, 0, sizeof(store->dead)); // it comes again
 	store->row.generation++;
 	store->row.delivered = store->row.position = store->start;
 	free(store->row.fingerprint);

@@ -10,6 +10,7 @@
 #include "sim.h"
 
 #include "base/log.h"
+#include "base/text.h"
 #include "relay/route.h"
 
 #include <stdarg.h>
@@ -67,7 +68,8 @@ bool sim_sink_wants(const struct meow_event *event)
 // What befalls a run, at one moment of it.
 enum trouble { NOTHING, SINK_FORGETS, SINK_LOSES_TAIL, GENERATION_RISES, PAUSED, STORE_RESTORED, TROUBLES };
 
-static unsigned long long seen[TROUBLES], poisoned_runs, behind_runs, frozen_runs, taken_over; // for the last line
+static unsigned long long seen[TROUBLES], poisoned_runs, set_aside, behind_runs, frozen_runs,
+	taken_over; // for the last line
 
 // A process that runs the route, or waits for its lease.
 struct relay {
@@ -266,9 +268,32 @@ static void check_all_there(const struct world *world)
 {
 	for (size_t i = 0; i < sim_store_count(world->store); i++) {
 		const struct meow_event *event = sim_store_event(world->store, i);
-		if (sim_sink_wants(event) && !sim_sink_has(event->position) && event->position != world->sink.poison &&
+		bool left_out = world->route_settings.set_aside ? sim_store_is_dead(world->store, event->position)
+														: event->position == world->sink.poison;
+		if (sim_sink_wants(event) && !sim_sink_has(event->position) && !left_out &&
 			event->position > sim_store_start(world->store))
 			sim_violation("position %ld was never delivered", (long)event->position);
+	}
+}
+
+// What is set aside is what the sink will never take and later events of its aggregate, all of them, and the sink has none.
+static void check_set_aside(const struct world *world)
+{
+	const struct meow_event *poison = NULL;
+	for (size_t i = 0; i < sim_store_count(world->store); i++) {
+		const struct meow_event *event = sim_store_event(world->store, i);
+		if (event->position == world->sink.poison && sim_sink_wants(event) &&
+			event->position > sim_store_start(world->store))
+			poison = event;
+		bool follows = poison && bytes_equal(poison->aggregate_id, event->aggregate_id) &&
+					   bytes_equal(poison->aggregate_type, event->aggregate_type);
+		bool dead = sim_store_is_dead(world->store, event->position);
+		if (dead != follows)
+			sim_violation("position %ld is %sset aside, and the sink will never take %ld", (long)event->position,
+				dead ? "" : "not ", (long)world->sink.poison);
+		if (dead && sim_sink_had(event->position))
+			sim_violation("position %ld is set aside, and the sink has had it", (long)event->position);
+		set_aside += dead;
 	}
 }
 
@@ -442,6 +467,7 @@ static void choose(struct world *world)
 		.categories = filtered ? orders : NULL,
 		.category_count = filtered ? 1 : 0,
 		.window_bytes = (size_t)sim_between(2000, 200000),
+		.set_aside = sim_chance(50),
 		.start_now = world->settings.start_now,
 		.batch_rows = (size_t)sim_between(1, 200),
 		.backoff_least_ms = 10,
@@ -506,6 +532,8 @@ static void live(struct world *world)
 		return; // what the store lost stays published
 	check_order(world);
 	check_all_there(world);
+	if (world->route_settings.set_aside)
+		check_set_aside(world);
 }
 
 // The world as it was chosen; its relays do not run yet.
@@ -619,8 +647,8 @@ static void say_seen(void)
 		NULL, "sink forgets", "sink loses its tail", "generation rises", "paused", "store restored"};
 	for (int i = 1; i < TROUBLES; i++)
 		printf("%s %llu, ", names[i], seen[i]);
-	printf("behind its sinks %llu, skipped %llu, frozen now and then %llu, leases taken over %llu\n", behind_runs,
-		poisoned_runs, frozen_runs, taken_over);
+	printf("behind its sinks %llu, skipped %llu, set aside %llu, frozen now and then %llu, leases taken over %llu\n",
+		behind_runs, poisoned_runs, set_aside, frozen_runs, taken_over);
 }
 
 int main(int argc, char **argv)
