@@ -4,6 +4,7 @@
 #include "base/backoff.h"
 #include "base/text.h"
 #include "metrics/metrics.h"
+#include "relay/holds.h"
 #include "relay/window.h"
 
 #include <stdio.h>
@@ -128,12 +129,45 @@ static void every_route_has_every_series_from_the_start(void **state)
 	free(values);
 }
 
+static void an_aggregate_is_held_from_its_first_dead_letter_on(void **state)
+{
+	(void)state;
+	struct holds holds = {0};
+	struct meow_bytes order = bytes_of("order"), a = bytes_of("a"), b = bytes_of("1:b");
+	assert_true(holds_read(&holds, "7:5:order1:a12:5:order3:1:b"));
+	assert_int_equal(holds.count, 2);
+	assert_true(holds_has(&holds, order, a, 7));
+	assert_false(holds_has(&holds, order, a, 6)); // which may have to be sent again
+	assert_true(holds_has(&holds, order, b, 13));
+	assert_false(holds_has(&holds, bytes_of("orde"), bytes_of("ra"), 7));
+	assert_true(holds_add(&holds, order, a, 9));
+	assert_true(holds_has(&holds, order, a, 7));
+	assert_true(holds_add(&holds, order, a, 3));
+	assert_true(holds_has(&holds, order, a, 3));
+	assert_int_equal(holds.count, 2);
+	static const char *const broken[] = {"7", "7:", "7:5:orde", "7:5:order", "7:5:order9:a", "x:1:a1:b", "7:-1:"};
+	for (size_t i = 0; i < sizeof(broken) / sizeof(*broken); i++)
+		assert_false(holds_read(&holds, broken[i]));
+	assert_true(holds_read(&holds, NULL));
+	assert_int_equal(holds.count, 0);
+	for (int i = 0; i < 200; i++) {
+		char id[8];
+		snprintf(id, sizeof(id), "%d", i * 7919 % 200);
+		assert_true(holds_add(&holds, order, bytes_of(id), i));
+		assert_true(holds_has(&holds, order, bytes_of(id), i));
+	}
+	assert_int_equal(holds.count, 200);
+	assert_true(holds_has(&holds, order, bytes_of("0"), 0));
+	holds_finish(&holds);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(delivered_moves_over_the_finished_prefix_alone),
 		cmocka_unit_test(position_runs_ahead_only_behind_what_is_in_flight),
 		cmocka_unit_test(an_empty_window_has_room_and_a_full_one_has_none),
+		cmocka_unit_test(an_aggregate_is_held_from_its_first_dead_letter_on),
 		cmocka_unit_test(backoff_doubles_with_jitter_up_to_its_bound),
 		cmocka_unit_test(every_route_has_every_series_from_the_start),
 	};

@@ -24,7 +24,7 @@ struct desk {
 	bool found;
 	struct checkpoint checkpoint;
 	struct session_lease_state lease;
-	char texts[5][64];
+	char texts[6][64];
 };
 
 static void answer(struct desk *desk, const struct meow_error *err)
@@ -132,6 +132,7 @@ static void on_checkpoint(void *arg, const struct checkpoint *checkpoint, const 
 		desk->checkpoint.state = keep(desk, 1, checkpoint->state);
 		desk->checkpoint.reason = keep(desk, 2, checkpoint->reason);
 		desk->checkpoint.error_class = keep(desk, 3, checkpoint->error_class);
+		desk->checkpoint.held = keep(desk, 5, checkpoint->held);
 	}
 	answer(desk, err);
 }
@@ -764,7 +765,69 @@ static void one_that_dozes_is_woken(void **state)
 	end(&desk);
 }
 
+static bool count_letter(void *arg, const struct store_dead_letter *letter)
+{
+	(void)letter;
+	++*(int *)arg;
+	return true;
+}
+
+static void dead_letters_are_the_owners_and_hold_until_they_are_discarded(void **state)
+{
+	(void)state;
+	struct desk desk;
+	struct meow_error err;
+	int64_t discarded;
+	int count = 0;
+	start(&desk);
+	const struct checkpoint save = {
+		.subscription = "route", .delivered = 1, .position = 9, .epoch = 3, .generation = 2};
+	ASK_OK(&desk, session_checkpoint_save(desk.session, &save, on_done, &desk));
+	struct session_letters letters = {.subscription = "route",
+		.epoch = 3,
+		.generation = 2,
+		.json =
+			"[{\"position\":5,\"version\":0,\"aggregate_type\":\"order\",\"aggregate_id\":\"\u00e9\",\"event_type\":"
+			"\"made\",\"error\":\"too \\\"large\\\"\",\"error_class\":\"invalid\"},{\"position\":7,\"version\":1,"
+			"\"aggregate_type\":\"order\",\"aggregate_id\":\"\u00e9\",\"event_type\":\"sent\"}]"};
+	struct session_letters others = letters;
+	others.epoch = 2;
+	ASK(&desk, session_set_aside(desk.session, &others, on_done, &desk));
+	assert_int_equal(desk.err.kind, MEOW_CONFLICT);
+	others.epoch = 3;
+	others.generation = 1;
+	ASK(&desk, session_set_aside(desk.session, &others, on_done, &desk));
+	assert_int_equal(desk.err.kind, MEOW_CONFLICT);
+	load_checkpoint(&desk);
+	assert_int_equal(desk.checkpoint.dead_letters, 0);
+	assert_null(desk.checkpoint.held);
+	for (int i = 0; i < 2; i++) // the second time changes nothing
+		ASK_OK(&desk, session_set_aside(desk.session, &letters, on_done, &desk));
+	load_checkpoint(&desk);
+	assert_int_equal(desk.checkpoint.dead_letters, 2);
+	assert_in_range(desk.checkpoint.dead_letter_age_us, 0, 60000000);
+	assert_string_equal(desk.checkpoint.held, "5:5:order2:\u00e9");
+
+	struct store_dead_filter filter = {.subscription = "route", .position = 7};
+	assert_fails(store_dead_discard(desk.store, &filter, &discarded, &err), err, MEOW_INVALID);
+	filter.position = 5;
+	assert_ok(store_dead_discard(desk.store, &filter, &discarded, &err), err);
+	assert_int_equal(discarded, 1);
+	assert_fails(store_dead_discard(desk.store, &filter, &discarded, &err), err, MEOW_MISSING);
+	ASK_OK(&desk, session_set_aside(desk.session, &letters, on_done, &desk)); // nor does it open again
+	load_checkpoint(&desk);
+	assert_string_equal(desk.checkpoint.held, "7:5:order2:\u00e9");
+	assert_ok(store_subscription_rewind(desk.store, "route", 7, &err), err); // it stays, and holds
+	filter = (struct store_dead_filter){.subscription = "route", .aggregate_type = "order", .aggregate_id = "\u00e9"};
+	assert_ok(store_dead_letters(desk.store, &filter, count_letter, &count, &err), err);
+	assert_int_equal(count, 1);
+	assert_ok(store_subscription_rewind(desk.store, "route", 6, &err), err); // it comes again
+	assert_fails(store_dead_discard(desk.store, &filter, &discarded, &err), err, MEOW_MISSING);
+	end(&desk);
+}
+
 static const struct CMUnitTest tests[] = {
+	cmocka_unit_test(dead_letters_are_the_owners_and_hold_until_they_are_discarded),
 	cmocka_unit_test(who_it_is_and_how_far),
 	cmocka_unit_test(reads_within_their_bounds),
 	cmocka_unit_test(reads_of_categories_in_the_order_of_positions),
