@@ -213,7 +213,7 @@ static void a_file_that_cannot_be_used_says_why(void **state)
 		{make_pythons, MEOW_CONFIG, "Python meowmx", MEOW_CONFIG, "Python meowmx"},
 		{make_alike, MEOW_CONFIG, "that are not meowmx's", MEOW_CONFIG, "that are not meowmx's"},
 		{make_newer, MEOW_CONFIG, "newer meowmx (schema 99, this one knows 3)", MEOW_CONFIG,
-			"newer meowmx (schema 99, this one knows 2)"},
+			"newer meowmx (schema 99, this one knows 3)"},
 		{make_damaged, MEOW_IO, "is damaged", MEOW_IO, "is damaged"},
 	};
 	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
