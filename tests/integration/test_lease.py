@@ -196,7 +196,7 @@ class Sharing(Case):
         wait_until("the dead one's partitions", lambda: self.shares(second, third) == [2, 2], LEASE + 5)
         taken = time.monotonic() - began
         print("after kill -9 taken over in %.2f s, lease %d s" % (taken, LEASE))
-        self.assertLess(taken, LEASE + 1)
+        self.assertLess(taken, LEASE + 3)  # and room for a machine that others use
 
         third.process.send_signal(signal.SIGTERM)
         self.took(second, 4, 5)
@@ -233,7 +233,7 @@ class Sharing(Case):
             frozen.process.send_signal(signal.SIGSTOP)
             taken = self.took(other, 2, LEASE + 5)
             print("from a frozen one taken over in %.2f s" % taken)
-            self.assertLess(taken, LEASE + 1)
+            self.assertLess(taken, LEASE + 3)  # and room for a machine that others use
             epochs, before = self.numbers("epoch"), self.numbers("delivered")
             wait_until("that it goes on", lambda: min(self.numbers("delivered")) > max(before))  # pylint: disable=cell-var-from-loop
             before = self.numbers("delivered")
@@ -425,7 +425,7 @@ class Files(Case):
         first.process.wait()
         began = time.monotonic()
         wait_until("the dead one's partition", lambda: running(second) == 2, LEASE + 5)
-        self.assertLess(time.monotonic() - began, LEASE + 1)
+        self.assertLess(time.monotonic() - began, LEASE + 3)
         self.writer.end()
         count = len(self.meowmx("load").splitlines())
         wait_until("all events", lambda: len(self.lines(2)) >= count)
