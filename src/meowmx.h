@@ -171,6 +171,11 @@ MEOW_API MEOW_MUST_USE struct meow_cursor *meow_load(
 MEOW_API MEOW_MUST_USE bool meow_cursor_next(
 	struct meow_cursor *cursor, struct meow_event *ret_event, bool *ret_found, struct meow_error *err);
 
+// A category, or everything, ends at what is settled. Where a transaction that has drawn a position stayed open for longer
+// than a second, that may be below events that are there: its text for people, NULL if nobody held the load back.
+// Borrowed until the cursor is closed. Does not block.
+MEOW_API const char *meow_cursor_held_back_by(const struct meow_cursor *cursor);
+
 MEOW_API void meow_cursor_close(struct meow_cursor *cursor);
 
 // --- aggregates as the store knows them ---

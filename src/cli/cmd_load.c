@@ -83,7 +83,7 @@ int run_load(const struct invocation *invocation)
 		status = cli_fail(invocation, &err);
 	} else {
 		status = 0;
-		const char *held = store_cursor_held_back_by(cursor);
+		const char *held = meow_cursor_held_back_by(cursor);
 		if (held != NULL)
 			cli_say("meowmx load: there may be more: this ends where an open transaction begins (%s)", held);
 	}

@@ -183,7 +183,7 @@ void meow_cursor_close(struct meow_cursor *cursor)
 	free(cursor);
 }
 
-const char *store_cursor_held_back_by(const struct meow_cursor *cursor)
+const char *meow_cursor_held_back_by(const struct meow_cursor *cursor)
 {
 	return *cursor->held_back_by ? cursor->held_back_by : NULL;
 }

@@ -195,8 +195,4 @@ struct store_bulk_result {
 MEOW_MUST_USE bool store_bulk(struct meow_store *store, const struct store_bulk_line *lines, size_t count,
 	struct store_bulk_result *ret_result, uint64_t *ret_line, struct meow_error *err);
 
-// Ends `load` in bounded time: how long a load of a category or of everything waits for open transactions before it
-// ends at what is settled, and who was waited for. After the cursor ended: the holder's text, NULL if nothing was held.
-const char *store_cursor_held_back_by(const struct meow_cursor *cursor);
-
 #endif

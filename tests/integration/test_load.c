@@ -319,8 +319,8 @@ static void a_load_ends_below_a_writer_that_stays_open(void **state)
 	assert_false(next(cursor, &event));
 	char pid[32];
 	snprintf(pid, sizeof(pid), "pid %d (slow-writer)", PQbackendPID(slow));
-	assert_non_null(store_cursor_held_back_by(cursor));
-	assert_non_null(strstr(store_cursor_held_back_by(cursor), pid));
+	assert_non_null(meow_cursor_held_back_by(cursor));
+	assert_non_null(strstr(meow_cursor_held_back_by(cursor), pid));
 	meow_cursor_close(cursor);
 	assert_true(now_ms() - began < 2500);
 
@@ -351,7 +351,7 @@ static void a_load_ends_below_a_writer_that_stays_open(void **state)
 	cursor = open_cursor(store, &everything);
 	while (next(cursor, &event))
 		assert_true(event.position <= 7);
-	assert_non_null(strstr(store_cursor_held_back_by(cursor), "prepared transaction forgotten"));
+	assert_non_null(strstr(meow_cursor_held_back_by(cursor), "prepared transaction forgotten"));
 	meow_cursor_close(cursor);
 	sql_run(conn, "ROLLBACK PREPARED 'forgotten'");
 	PQfinish(conn);

@@ -468,6 +468,30 @@ static void whoever_has_its_checkpoint_locked_cannot_keep_it_from_stopping(void 
 	assert_seen("locked", "order");
 }
 
+static void once_it_has_worked_a_store_that_cannot_be_opened_is_waited_for(void **state)
+{
+	(void)state;
+	struct model model = {.name = "patient"};
+	struct meow_subscription_settings settings = settings_of(&model);
+	settings.until_caught_up = false;
+	append_events("order", 0, 10);
+	struct meow_subscription *subscription = create(&model, &settings);
+	pthread_t thread = start_thread(subscription);
+	WAIT_FOR(model.calls == 10);
+	sql_run(conn(), "ALTER TABLE meowmx_meta RENAME TO elsewhere");
+	sql_run(conn(), "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND "
+					"pid <> pg_backend_pid()");
+	int before = model.states[MEOW_SUBSCRIPTION_RETRYING];
+	WAIT_FOR(model.states[MEOW_SUBSCRIPTION_RETRYING] > before + 2);
+	sql_run(conn(), "ALTER TABLE elsewhere RENAME TO meowmx_meta");
+	append_events("order", 10, 10);
+	WAIT_FOR(model.calls == 20);
+	meow_subscription_stop(subscription);
+	join(thread);
+	meow_subscription_destroy(subscription);
+	assert_seen("patient", "order");
+}
+
 // --- what handlers do ---
 
 // Each order is answered, once, by an event of an aggregate of its own.
@@ -673,6 +697,7 @@ int main(void)
 		EACH(only_one_at_a_time_works_and_another_takes_over),
 		EACH(a_connection_that_is_ended_in_the_middle_loses_and_repeats_nothing),
 		EACH(whoever_has_its_checkpoint_locked_cannot_keep_it_from_stopping),
+		EACH(once_it_has_worked_a_store_that_cannot_be_opened_is_waited_for),
 		EACH(a_handler_may_append_in_its_transaction),
 		EACH(a_handler_that_ends_the_transaction_is_told_so),
 		EACH(what_only_the_commit_refuses_is_found_and_tried_again_alone),

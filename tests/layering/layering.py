@@ -37,6 +37,7 @@ PRIVATE = [
     (r"store/postgres/|store_postgres_", ["src/store/postgres"]),
     (r"store/sqlite/|store_sqlite_", ["src/store/sqlite"]),
     (r"relay/route_private\.h", ["src/relay"]),
+    (r"app/subscription_private\.h", ["src/app"]),
     (r"config/(arena|loader|problems|section|settings|substitute|value|yaml_tree)\.h", ["src/config"]),
 ]
 # The connector that lives on hiredis' libevent adapter needs the loop's base.
