@@ -106,7 +106,8 @@ static void finish_batch(struct meow_subscription *subscription)
 // The event at `next` was refused: again later.
 static void wait_with_refused(struct meow_subscription *subscription, const struct meow_error *err)
 {
-	int64_t position = subscription->batch->events[subscription->next].position, pause_ms = subscription_next_pause_ms(subscription);
+	int64_t position = subscription->batch->events[subscription->next].position,
+			pause_ms = subscription_next_pause_ms(subscription);
 	subscription->phase = PHASE_REFUSED;
 	subscription->alone = true;
 	subscription_show_state(subscription, "RESTARTING", err, position);
@@ -238,11 +239,9 @@ static enum outcome save_position(struct meow_subscription *subscription, struct
 // While nothing comes: has an operator paused it, resumed it, or moved it?
 static enum outcome look(struct meow_subscription *subscription, struct meow_error *err)
 {
-	struct store_subscriptions list;
-	if (!store_subscriptions(subscription->store, subscription->settings.name, &list, err))
+	struct store_work found;
+	if (!store_work_look(subscription->store, subscription->settings.name, &found, err))
 		return OUTCOME_LOST;
-	struct checkpoint found = list.count ? list.items[0].checkpoint : (struct checkpoint){0};
-	store_subscriptions_free(&list);
 	if (found.generation != subscription->work.generation)
 		return OUTCOME_MOVED;
 	return found.paused ? OUTCOME_PAUSED : OUTCOME_DONE;

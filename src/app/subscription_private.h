@@ -30,7 +30,7 @@ struct meow_subscription {
 	struct loop_timer *pass_timer; // writes a position that only moved on; looks whether it has caught up
 	enum phase phase;
 	bool stopping;
-	bool ran; // it has worked once
+	bool ran;    // it has worked once
 	bool failed; // err says why run ends
 	struct meow_error err;
 	struct backoff backoff;
@@ -58,8 +58,8 @@ void subscription_tell(struct meow_subscription *subscription, enum meow_subscri
 	const struct meow_error *err, int64_t position, int64_t retry_in_ms);
 
 // What `meowmx status` shows. It is only shown, so a store that cannot take it now is no further trouble.
-void subscription_show_state(struct meow_subscription *subscription, const char *state, const struct meow_error *err,
-	int64_t error_position);
+void subscription_show_state(
+	struct meow_subscription *subscription, const char *state, const struct meow_error *err, int64_t error_position);
 
 // Starts again from the store, after a pause that grows; or ends with this error, if no repetition cures it.
 void subscription_recover(struct meow_subscription *subscription, const struct meow_error *err);

@@ -222,6 +222,12 @@ bool store_work_begin(
 	return store->impl->work_begin(store, subscription, ret_work, err);
 }
 
+bool store_work_look(
+	struct meow_store *store, const char *subscription, struct store_work *ret_work, struct meow_error *err)
+{
+	return store->impl->work_look(store, subscription, ret_work, err);
+}
+
 bool store_work_commit(
 	struct meow_store *store, const char *subscription, const struct store_work *work, struct meow_error *err)
 {

@@ -149,11 +149,13 @@ struct store_adoption {
 MEOW_MUST_USE bool store_subscription_adopt(struct meow_store *store, const struct store_adopt *wanted,
 	struct store_adoption *ret_adoption, struct meow_error *err);
 
-// A subscription's handler works in one transaction with its checkpoint, over a blocking store of its own.
+// A subscription's handler works in one transaction with its checkpoint, over a blocking store of its own. But for claim none
+// of these connects anew: the claim, and what the handler was lent, go with the connection.
 //
 //   claim    once a connection: true while no other process works on this subscription
 //   own      the name is a handler's from now on; MEOW_INVALID if it is a route's, whose checkpoint means something else
 //   begin    opens the transaction and locks the checkpoint, which is made if it is new
+//   look     reads the checkpoint, outside of a transaction; all zero if there is none
 //   commit   writes the checkpoint and commits: all of it or nothing. MEOW_UNKNOWN_OUTCOME when the connection broke
 //   report   what status shows, in a transaction of its own
 struct store_work {
@@ -172,6 +174,8 @@ MEOW_MUST_USE bool store_work_claim(
 	struct meow_store *store, const char *subscription, bool *ret_claimed, struct meow_error *err);
 MEOW_MUST_USE bool store_work_own(struct meow_store *store, const char *subscription, struct meow_error *err);
 MEOW_MUST_USE bool store_work_begin(
+	struct meow_store *store, const char *subscription, struct store_work *ret_work, struct meow_error *err);
+MEOW_MUST_USE bool store_work_look(
 	struct meow_store *store, const char *subscription, struct store_work *ret_work, struct meow_error *err);
 MEOW_MUST_USE bool store_work_commit(
 	struct meow_store *store, const char *subscription, const struct store_work *work, struct meow_error *err);

@@ -56,6 +56,8 @@ struct store_impl {
 		struct meow_store *store, const char *subscription, int64_t *ret_partitions, struct meow_error *err);
 	bool (*work_begin)(
 		struct meow_store *store, const char *subscription, struct store_work *ret_work, struct meow_error *err);
+	bool (*work_look)(
+		struct meow_store *store, const char *subscription, struct store_work *ret_work, struct meow_error *err);
 	bool (*work_commit)(
 		struct meow_store *store, const char *subscription, const struct store_work *work, struct meow_error *err);
 	bool (*work_roll_back)(struct meow_store *store, struct meow_error *err);

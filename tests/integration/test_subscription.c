@@ -468,6 +468,30 @@ static void whoever_has_its_checkpoint_locked_cannot_keep_it_from_stopping(void 
 	assert_seen("locked", "order");
 }
 
+static void an_idle_one_whose_claim_is_gone_claims_anew(void **state)
+{
+	(void)state;
+	struct model model = {.name = "idle"};
+	struct meow_subscription_settings settings = settings_of(&model);
+	settings.until_caught_up = false;
+	append_events("order", 0, 10);
+	struct meow_subscription *subscription = create(&model, &settings);
+	pthread_t thread = start_thread(subscription);
+	WAIT_FOR(model.calls == 10);
+	for (int round = 1; round < 4; round++) {
+		int before = model.states[MEOW_SUBSCRIPTION_RETRYING];
+		sql_run(conn(), "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory'");
+		WAIT_FOR(model.states[MEOW_SUBSCRIPTION_RETRYING] > before); // at the next look at its checkpoint
+		append_events("order", round * 10, 10);
+		WAIT_FOR(model.calls == round * 10 + 10);
+		assert_int_equal(sql_number(conn(), "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'"), 1);
+	}
+	meow_subscription_stop(subscription);
+	join(thread);
+	meow_subscription_destroy(subscription);
+	assert_seen("idle", "order");
+}
+
 static void once_it_has_worked_a_store_that_cannot_be_opened_is_waited_for(void **state)
 {
 	(void)state;
@@ -697,6 +721,7 @@ int main(void)
 		EACH(only_one_at_a_time_works_and_another_takes_over),
 		EACH(a_connection_that_is_ended_in_the_middle_loses_and_repeats_nothing),
 		EACH(whoever_has_its_checkpoint_locked_cannot_keep_it_from_stopping),
+		EACH(an_idle_one_whose_claim_is_gone_claims_anew),
 		EACH(once_it_has_worked_a_store_that_cannot_be_opened_is_waited_for),
 		EACH(a_handler_may_append_in_its_transaction),
 		EACH(a_handler_that_ends_the_transaction_is_told_so),

@@ -285,6 +285,7 @@ static const struct store_impl impl = {
 	.work_claim = pg_work_claim,
 	.work_own = pg_work_own,
 	.work_begin = pg_work_begin,
+	.work_look = pg_work_look,
 	.work_commit = pg_work_commit,
 	.work_roll_back = pg_work_roll_back,
 	.work_report = pg_work_report,

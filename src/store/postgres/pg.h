@@ -112,6 +112,8 @@ bool pg_work_claim(struct meow_store *base, const char *subscription, bool *ret_
 bool pg_work_own(struct meow_store *base, const char *subscription, int64_t *ret_partitions, struct meow_error *err);
 bool pg_work_begin(
 	struct meow_store *base, const char *subscription, struct store_work *ret_work, struct meow_error *err);
+bool pg_work_look(
+	struct meow_store *base, const char *subscription, struct store_work *ret_work, struct meow_error *err);
 bool pg_work_commit(
 	struct meow_store *base, const char *subscription, const struct store_work *work, struct meow_error *err);
 bool pg_work_roll_back(struct meow_store *base, struct meow_error *err);

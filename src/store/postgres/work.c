@@ -57,6 +57,28 @@ bool pg_work_own(struct meow_store *base, const char *subscription, int64_t *ret
 	return known || error_set(err, MEOW_UNAVAILABLE, "subscription %s begins elsewhere at this moment", subscription);
 }
 
+static struct store_work take_work(const PGresult *result)
+{
+	if (PQntuples(result) != 1)
+		return (struct store_work){0};
+	return (struct store_work){.position = pg_signed64(result, 0, 0),
+		.handled = pg_signed64(result, 0, 1),
+		.generation = pg_signed64(result, 0, 2),
+		.fresh = *PQgetvalue(result, 0, 3) != 0,
+		.paused = *PQgetvalue(result, 0, 4) != 0};
+}
+
+bool pg_work_look(
+	struct meow_store *base, const char *subscription, struct store_work *ret_work, struct meow_error *err)
+{
+	PGresult *result = pg_query(pg_store_of(base), sql_work_look, 1, &subscription, err);
+	if (!result)
+		return false;
+	*ret_work = take_work(result);
+	PQclear(result);
+	return true;
+}
+
 static bool lock_checkpoint(
 	struct pg_store *store, const char *subscription, struct store_work *ret_work, struct meow_error *err)
 {
@@ -70,14 +92,10 @@ static bool lock_checkpoint(
 	if (!result)
 		return false;
 	bool there = PQntuples(result) == 1;
-	if (there)
-		*ret_work = (struct store_work){.position = pg_signed64(result, 0, 0),
-			.handled = pg_signed64(result, 0, 1),
-			.generation = pg_signed64(result, 0, 2),
-			.fresh = *PQgetvalue(result, 0, 3) != 0,
-			.paused = *PQgetvalue(result, 0, 4) != 0};
-	if (there)
+	if (there) {
+		*ret_work = take_work(result);
 		store->work_transaction = pg_number64(result, 0, 5);
+	}
 	PQclear(result);
 	return there || error_set(err, MEOW_UNAVAILABLE, "the checkpoint of subscription %s was deleted", subscription);
 }

@@ -298,6 +298,7 @@ static const struct store_impl impl = {
 	.work_claim = lite_work_claim,
 	.work_own = lite_work_own,
 	.work_begin = lite_work_begin,
+	.work_look = lite_work_look,
 	.work_commit = lite_work_commit,
 	.work_roll_back = lite_work_roll_back,
 	.work_report = lite_work_report,

@@ -249,6 +249,8 @@ bool lite_work_claim(struct meow_store *base, const char *subscription, bool *re
 bool lite_work_own(struct meow_store *base, const char *subscription, int64_t *ret_partitions, struct meow_error *err);
 bool lite_work_begin(
 	struct meow_store *base, const char *subscription, struct store_work *ret_work, struct meow_error *err);
+bool lite_work_look(
+	struct meow_store *base, const char *subscription, struct store_work *ret_work, struct meow_error *err);
 bool lite_work_commit(
 	struct meow_store *base, const char *subscription, const struct store_work *work, struct meow_error *err);
 bool lite_work_roll_back(struct meow_store *base, struct meow_error *err);

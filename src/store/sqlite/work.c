@@ -95,10 +95,10 @@ bool lite_work_own(struct meow_store *base, const char *subscription, int64_t *r
 	return step == LITE_ROW;
 }
 
-static bool read_checkpoint(
-	struct lite *lite, const char *subscription, struct store_work *ret_work, struct meow_error *err)
+bool lite_work_look(
+	struct meow_store *base, const char *subscription, struct store_work *ret_work, struct meow_error *err)
 {
-	struct lite_call call = lite_call(lite, LITE_WORK_BEGIN);
+	struct lite_call call = lite_call(lite_of(base), LITE_WORK_BEGIN);
 	lite_put_text(&call, bytes_of(subscription));
 	enum lite_step step = lite_step(&call, err);
 	if (step == LITE_ROW)
@@ -108,9 +108,9 @@ static bool read_checkpoint(
 			.fresh = lite_int(&call, 3) != 0,
 			.paused = lite_int(&call, 4) != 0};
 	else if (step == LITE_DONE)
-		error_set(err, MEOW_UNAVAILABLE, "the checkpoint of subscription %s was deleted", subscription);
+		*ret_work = (struct store_work){0};
 	lite_end(&call);
-	return step == LITE_ROW;
+	return step != LITE_FAILED;
 }
 
 bool lite_work_roll_back(struct meow_store *base, struct meow_error *err)
@@ -134,7 +134,7 @@ bool lite_work_begin(
 	if (!check_file(lite, err) || !run(lite, LITE_BEGIN, err))
 		return false;
 	// The savepoint shows at the end whether this transaction is still the one that was begun.
-	if (create_checkpoint(lite, subscription, err) && read_checkpoint(lite, subscription, ret_work, err) &&
+	if (create_checkpoint(lite, subscription, err) && lite_work_look(base, subscription, ret_work, err) &&
 		run(lite, LITE_WORK_SAVEPOINT, err))
 		return true;
 	(void)!lite_work_roll_back(base, &ignored);
