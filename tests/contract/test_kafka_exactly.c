@@ -314,20 +314,49 @@ static void test_a_connector_that_is_fenced_in_a_transaction_changes_nothing(voi
 	contract_relay_finish(&newer);
 }
 
-static void test_a_broker_that_is_killed_again_and_again_repeats_and_loses_nothing(void **state)
+// False if it came to a stand.
+static bool publishes_while_the_broker_is_killed(struct contract_relay *relay)
 {
-	struct contract_relay *relay = make_relay(*state);
 	relay->window_batches = 16;
 	assert_true(contract_publish(relay, 100, LONG_MS));
 	server_stop(broker.server); // see there
 	server_again(broker.server);
 	for (int64_t target = 400; target <= 800; target += 400) {
-		assert_true(contract_publish_past(relay, target, 6000, LONG_MS));
+		if (!contract_publish_past(relay, target, 6000, LONG_MS))
+			return false;
 		server_kill(broker.server);
 		contract_publish(relay, 6000, 300);
 		server_again(broker.server);
 	}
-	assert_true(contract_publish(relay, 6000, LONG_MS));
+	return contract_publish(relay, 6000, LONG_MS);
+}
+
+// A lone broker that is killed may lose the end of a transaction for good (docs/connectors.md). The connector must say so,
+// in each of its tries; nothing but that excuses a stand.
+static void expect_a_lost_end(struct contract_relay *relay)
+{
+	for (int tries = 0; tries < 5; tries++) {
+		assert_true(contract_wait(relay, contract_is_over, LONG_MS));
+		if (relay->failed && strstr(relay->error.text, "lost the end of one") != NULL)
+			return;
+		contract_publish(relay, relay->mark + 1, 5000);
+	}
+	fail_msg("stands at %" PRId64 ": %s", relay->mark, relay->error.text);
+}
+
+static void test_a_broker_that_is_killed_again_and_again_repeats_and_loses_nothing(void **state)
+{
+	struct fixture *fixture = *state;
+	struct contract_relay *relay = make_relay(fixture);
+	for (int tries = 1; !publishes_while_the_broker_is_killed(relay); tries++) {
+		expect_a_lost_end(relay);
+		assert_true(tries < 4);
+		contract_relay_finish(relay); // anew, with topics of its own
+		contract_settings_destroy(fixture->settings);
+		fixture->settings = contract_settings_create(&kafka_connector);
+		fresh(&broker, fixture->settings);
+		make_relay(fixture);
+	}
 	contract_check(relay, 6000);
 }
 
