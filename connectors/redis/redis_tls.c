@@ -96,9 +96,10 @@ struct ssl_st *tls_begin(const struct tls *tls, redisContext *context, const cha
 		return NULL;
 	}
 	ERR_clear_error();
-	if (!expect_host(session, host) || redisInitiateSSL(context, session) != REDIS_OK) {
+	bool host_set = expect_host(session, host);
+	if (!host_set || redisInitiateSSL(context, session) != REDIS_OK) { // near by, all of the handshake is over in there
 		error_set(err, MEOW_UNAVAILABLE, "TLS with \"%s\" cannot begin: %s", host,
-			context->err != 0 ? context->errstr : reason());
+			host_set ? tls_why(session, context) : reason());
 		SSL_free(session);
 		return NULL;
 	}
