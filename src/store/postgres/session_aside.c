@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-bool aside_send(struct pg_session *session, struct request *request)
+bool aside_send(struct pg_session *session, const struct request *request)
 {
 	const struct session_letters *letters = &request->letters;
 	const int64_t numbers[] = {letters->layout, letters->partition, letters->epoch, letters->generation};
@@ -21,30 +21,14 @@ bool aside_send(struct pg_session *session, struct request *request)
 	return session_send(session, SQL_SET_ASIDE, &params, false);
 }
 
-void aside_answer(struct request *request)
+void aside_answer(struct request *request, const PGresult *result)
 {
 	struct meow_error err;
-	if (PQntuples(request->result) == 1) {
+	if (PQntuples(result) == 1) {
 		request->fn.done(request->arg, NULL);
 		return;
 	}
 	error_set(&err, MEOW_CONFLICT, "the checkpoint of %s is another's now, or was moved: nothing was set aside",
 		request->letters.subscription);
 	request->fn.done(request->arg, &err);
-}
-
-void pg_session_set_aside(
-	struct session *session, const struct session_letters *letters, session_done_fn *fn, void *arg)
-{
-	struct request *request = request_create(session, REQUEST_SET_ASIDE, arg);
-	if (!request || !buffer_room(&request->memory, strlen(letters->subscription) + strlen(letters->json) + 3)) {
-		request_free(request);
-		session_out_of_memory((struct pg_session *)session);
-		return;
-	}
-	request->fn.done = fn;
-	request->letters = *letters;
-	request->letters.subscription = request_keep(request, letters->subscription);
-	request->letters.json = request_keep(request, letters->json);
-	session_enqueue((struct pg_session *)session, request);
 }

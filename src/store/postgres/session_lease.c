@@ -45,7 +45,7 @@ static bool send_with(struct pg_session *session, int statement, int count, cons
 	return session_send(session, statement, &params, false);
 }
 
-bool lease_send(struct pg_session *session, struct request *request)
+bool lease_send(struct pg_session *session, const struct request *request)
 {
 	const struct session_lease *lease = &request->lease;
 	struct number layout, partition, length, epoch, partitions, until;
@@ -66,9 +66,8 @@ bool lease_send(struct pg_session *session, struct request *request)
 	return send_with(session, SQL_LEASE_RELEASE, 6, values);
 }
 
-static void answer_acquire(struct request *request)
+static void answer_acquire(struct request *request, const PGresult *result)
 {
-	const PGresult *result = request->result;
 	struct session_lease_state state = {.held = !PQgetisnull(result, 0, ACQUIRED_EPOCH),
 		.layout = (int)pg_number32(result, 0, ACQUIRED_LAYOUT),
 		.partitions = (int)pg_number32(result, 0, ACQUIRED_PARTITIONS),
@@ -87,9 +86,8 @@ static void answer_acquire(struct request *request)
 	request->fn.lease(request->arg, &state, NULL);
 }
 
-static void answer_renew(struct request *request)
+static void answer_renew(struct request *request, const PGresult *result)
 {
-	const PGresult *result = request->result;
 	struct session_lease_state state = {.held = *PQgetvalue(result, 0, RENEWED) != 0,
 		.epoch = request->lease.epoch,
 		.layout = request->lease.layout,
@@ -99,58 +97,12 @@ static void answer_renew(struct request *request)
 	request->fn.lease(request->arg, &state, NULL);
 }
 
-void lease_answer(struct request *request)
+void lease_answer(struct request *request, const PGresult *result)
 {
 	if (request->kind == REQUEST_LEASE_ACQUIRE)
-		answer_acquire(request);
+		answer_acquire(request, result);
 	else if (request->kind == REQUEST_LEASE_RENEW)
-		answer_renew(request);
+		answer_renew(request, result);
 	else
 		request->fn.done(request->arg, NULL);
-}
-
-// NULL: the session has ended for want of memory.
-static struct request *create(
-	struct session *base, enum request_kind kind, const struct session_lease *lease, void *arg)
-{
-	struct request *request = request_create(base, kind, arg);
-	size_t size = strlen(lease->subscription) + strlen(lease->relay) + 3;
-	if (!request || !buffer_room(&request->memory, size)) {
-		request_free(request);
-		session_out_of_memory((struct pg_session *)base);
-		return NULL;
-	}
-	request->lease = *lease;
-	request->lease.subscription = request_keep(request, lease->subscription);
-	request->lease.relay = request_keep(request, lease->relay);
-	return request;
-}
-
-void pg_session_lease_acquire(
-	struct session *session, const struct session_lease *lease, session_lease_fn *fn, void *arg)
-{
-	struct request *request = create(session, REQUEST_LEASE_ACQUIRE, lease, arg);
-	if (!request)
-		return;
-	request->fn.lease = fn;
-	session_enqueue((struct pg_session *)session, request);
-}
-
-void pg_session_lease_renew(struct session *session, const struct session_lease *lease, session_lease_fn *fn, void *arg)
-{
-	struct request *request = create(session, REQUEST_LEASE_RENEW, lease, arg);
-	if (!request)
-		return;
-	request->fn.lease = fn;
-	session_enqueue((struct pg_session *)session, request);
-}
-
-void pg_session_lease_release(
-	struct session *session, const struct session_lease *lease, session_done_fn *fn, void *arg)
-{
-	struct request *request = create(session, REQUEST_LEASE_RELEASE, lease, arg);
-	if (!request)
-		return;
-	request->fn.done = fn;
-	session_enqueue((struct pg_session *)session, request);
 }

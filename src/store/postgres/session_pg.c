@@ -1,4 +1,4 @@
-// The connection of a session: libpq without blocking, on the loop. Requests wait in a queue and go out one at a time;
+// The connection of a session: libpq without blocking, on the loop. Requests go out one at a time;
 // a statement whose rows are still arriving is never left waiting for the sink, since its limits were chosen so that
 // they fit. (Looking up the server's name may block, as libpq says of PQconnectStart: that stalls this executor alone.)
 #include "store/postgres/session_pg.h"
@@ -31,15 +31,12 @@ static const struct {
 
 static void pump(struct pg_session *session);
 
-static void free_session(struct pg_session *session)
+static void finish(struct requests *requests)
 {
-	while (session->first) {
-		struct request *request = session->first;
-		session->first = request->next;
-		request_free(request);
-	}
+	struct pg_session *session = (struct pg_session *)requests;
+	requests_finish(requests);
 	loop_io_destroy(session->io);
-	loop_timer_destroy(session->timer);
+	PQclear(session->turn.result);
 	PQfinish(session->conn);
 	pg_conninfo_finish(&session->conninfo);
 	buffer_finish(&session->text);
@@ -47,39 +44,27 @@ static void free_session(struct pg_session *session)
 	free(session);
 }
 
-// Calls back while the session cannot go away underneath; false if the callback destroyed it.
-static bool answer_first(struct pg_session *session, const struct meow_error *err)
+static void stop(struct requests *requests)
 {
-	struct request *request = session->first;
-	session->first = request->next;
-	if (!session->first)
-		session->end = &session->first;
+	struct pg_session *session = (struct pg_session *)requests;
+	loop_io_destroy(session->io);
+	session->io = NULL;
+}
+
+static void answer(struct requests *requests, struct request *request, void *found)
+{
+	request_answer((struct pg_session *)requests, request, found);
+}
+
+// What the callback asks for begins a turn of its own. False: the session is gone.
+static bool answer_first(struct pg_session *session)
+{
+	struct turn turn = session->turn;
+	session->turn = (struct turn){0};
 	session->sent = false;
-	session->inside = true;
-	request_answer(session, request, err);
-	session->inside = false;
-	if (!session->destroyed)
-		return true;
-	free_session(session);
-	return false;
-}
-
-static void die(struct pg_session *session, const struct meow_error *err)
-{
-	if (!session->dead) {
-		session->dead = true;
-		session->err = *err;
-		loop_io_destroy(session->io);
-		session->io = NULL;
-	}
-	loop_timer_start(session->timer, 0); // the callbacks come from there
-}
-
-void session_out_of_memory(struct pg_session *session)
-{
-	struct meow_error err;
-	error_no_memory(&err);
-	die(session, &err);
+	bool alive = requests_answer(&session->requests, turn.failed ? &turn.err : NULL, &turn);
+	PQclear(turn.result);
+	return alive;
 }
 
 static void die_of_connection(struct pg_session *session)
@@ -88,7 +73,7 @@ static void die_of_connection(struct pg_session *session)
 	pg_connection_error(session->conn, session->url, &err);
 	if (session->connected && err.kind != MEOW_DENIED)
 		err.kind = MEOW_UNAVAILABLE;
-	die(session, &err);
+	requests_die(&session->requests, &err);
 }
 
 static void watch(struct pg_session *session)
@@ -102,17 +87,14 @@ static void watch(struct pg_session *session)
 
 static bool statement_over(struct pg_session *session)
 {
-	struct request *request = session->first;
 	session->sent = false;
 	if (session->preparing) {
-		if (request->failed)
+		if (session->turn.failed)
 			session->prepared &= ~(UINT64_C(1) << (session->preparing - 1));
 		session->preparing = 0;
-		return request->failed ? answer_first(session, NULL) : true;
+		return session->turn.failed ? answer_first(session) : true;
 	}
-	if (!request_step(session, request))
-		return true;
-	return answer_first(session, NULL);
+	return request_step(session, session->requests.first) ? answer_first(session) : true;
 }
 
 // Takes in what has arrived. False if the session is gone.
@@ -121,12 +103,12 @@ static bool take_results(struct pg_session *session)
 	while (session->sent && !PQisBusy(session->conn)) {
 		PGresult *result = PQgetResult(session->conn);
 		if (result)
-			request_result(session, session->first, result);
+			request_result(session, session->requests.first, result);
 		else if (!statement_over(session))
 			return false;
-		else if (!session->dead)
+		else if (!session->requests.dead)
 			pump(session);
-		if (session->dead)
+		if (session->requests.dead)
 			return true;
 	}
 	return true;
@@ -140,13 +122,8 @@ static void take_notifications(struct pg_session *session)
 		any = true;
 		PQfreemem(notification);
 	}
-	if (any && session->notify) {
-		session->inside = true;
-		session->notify(session->notify_arg);
-		session->inside = false;
-		if (session->destroyed)
-			free_session(session);
-	}
+	if (any && !requests_notify(&session->requests))
+		return; // it is gone
 }
 
 static void on_socket(void *arg, bool readable, bool writable)
@@ -161,12 +138,12 @@ static void on_socket(void *arg, bool readable, bool writable)
 		PQclear(result);
 		if (err.kind != MEOW_DENIED)
 			err.kind = MEOW_UNAVAILABLE;
-		die(session, &err);
+		requests_die(&session->requests, &err);
 		return;
 	}
 	if (!take_results(session))
 		return;
-	if (session->dead)
+	if (session->requests.dead)
 		return;
 	if (PQstatus(session->conn) == CONNECTION_BAD) {
 		die_of_connection(session);
@@ -182,7 +159,7 @@ static bool watch_connecting(struct pg_session *session, PostgresPollingStatusTy
 {
 	int fd = PQsocket(session->conn); // may change from one poll to the next: a second address, or TLS given up
 	loop_io_destroy(session->io);
-	session->io = loop_io_create(session->loop, fd, on_connecting, session);
+	session->io = loop_io_create(session->requests.loop, fd, on_connecting, session);
 	if (!session->io)
 		return false;
 	loop_io_watch(session->io, status == PGRES_POLLING_READING, status == PGRES_POLLING_WRITING);
@@ -191,16 +168,16 @@ static bool watch_connecting(struct pg_session *session, PostgresPollingStatusTy
 
 static void connected(struct pg_session *session)
 {
-	loop_timer_stop(session->timer);
+	loop_timer_stop(session->requests.timer);
 	session->connected = true;
 	loop_io_destroy(session->io);
-	session->io = loop_io_create(session->loop, PQsocket(session->conn), on_socket, session);
+	session->io = loop_io_create(session->requests.loop, PQsocket(session->conn), on_socket, session);
 	if (!session->io || PQsetnonblocking(session->conn, 1) != 0) {
-		session_out_of_memory(session);
+		requests_out_of_memory(&session->requests);
 		return;
 	}
 	pump(session);
-	if (!session->dead)
+	if (!session->requests.dead)
 		watch(session);
 }
 
@@ -215,25 +192,21 @@ static void on_connecting(void *arg, bool readable, bool writable)
 	} else if (status == PGRES_POLLING_FAILED) {
 		die_of_connection(session);
 	} else if (!watch_connecting(session, status)) {
-		session_out_of_memory(session);
+		requests_out_of_memory(&session->requests);
 	}
 }
 
 static void on_timer(void *arg)
 {
 	struct pg_session *session = arg;
-	if (!session->dead) {
+	if (!session->requests.dead) {
 		struct meow_error err;
 		error_set(&err, MEOW_UNAVAILABLE, "PostgreSQL at %s:%s did not answer within 10 s", PQhost(session->conn),
 			PQport(session->conn));
-		die(session, &err);
+		requests_die(&session->requests, &err);
 		return;
 	}
-	while (session->first) {
-		struct meow_error err = session->err;
-		if (!answer_first(session, &err))
-			return;
-	}
+	requests_fail(&session->requests);
 }
 
 static bool start_connecting(struct pg_session *session)
@@ -242,14 +215,14 @@ static bool start_connecting(struct pg_session *session)
 	if (!session->conn || PQstatus(session->conn) == CONNECTION_BAD)
 		return false;
 	pg_silence(session->conn);
-	loop_timer_start(session->timer, CONNECT_TIMEOUT_US);
+	loop_timer_start(session->requests.timer, CONNECT_TIMEOUT_US);
 	return watch_connecting(session, PGRES_POLLING_WRITING);
 }
 
 // Sends the first request's statement if nothing is under way.
 static void pump(struct pg_session *session)
 {
-	if (session->dead || session->sent || !session->first)
+	if (session->requests.dead || session->sent || !session->requests.first)
 		return;
 	if (!session->connected) {
 		if (!session->conn && !start_connecting(session))
@@ -257,7 +230,7 @@ static void pump(struct pg_session *session)
 		return;
 	}
 	session->sent = true;
-	if (!request_send(session, session->first))
+	if (!request_send(session, session->requests.first))
 		die_of_connection(session);
 }
 
@@ -267,7 +240,7 @@ bool session_send(struct pg_session *session, int statement, const struct pg_par
 	const char *sql = NULL;
 	if ((session->info.pooled || !known) &&
 		!(sql = pg_names_apply(&session->names, statements[statement].sql, &session->text))) {
-		session_out_of_memory(session);
+		requests_out_of_memory(&session->requests);
 		return true; // it fails with the session
 	}
 	if (!session->info.pooled && !known) {
@@ -282,42 +255,15 @@ bool session_send(struct pg_session *session, int statement, const struct pg_par
 	return sent == 1 && (!single || PQsetSingleRowMode(session->conn) == 1);
 }
 
-void session_enqueue(struct pg_session *session, struct request *request)
+static void start(struct requests *requests)
 {
-	request->next = NULL;
-	*session->end = request;
-	session->end = &request->next;
-	if (session->dead) {
-		loop_timer_start(session->timer, 0);
-		return;
-	}
+	struct pg_session *session = (struct pg_session *)requests;
 	pump(session);
-	if (session->connected && !session->dead && session->io)
+	if (session->connected && !requests->dead && session->io)
 		watch(session);
 }
 
-void pg_session_destroy(struct session *base)
-{
-	struct pg_session *session = (struct pg_session *)base;
-	if (session->inside)
-		session->destroyed = true;
-	else
-		free_session(session);
-}
-
-void pg_session_forget(struct session *base, void *arg)
-{
-	for (struct request *request = ((struct pg_session *)base)->first; request; request = request->next)
-		if (request->arg == arg)
-			request->forgotten = true;
-}
-
-void pg_session_on_notify(struct session *base, loop_fn *fn, void *arg)
-{
-	struct pg_session *session = (struct pg_session *)base;
-	session->notify = fn;
-	session->notify_arg = arg;
-}
+static const struct requests_impl impl = {.start = start, .answer = answer, .stop = stop, .finish = finish};
 
 struct session *pg_session_create(const char *url, struct loop *loop, struct meow_error *err)
 {
@@ -326,19 +272,13 @@ struct session *pg_session_create(const char *url, struct loop *loop, struct meo
 		error_no_memory(err);
 		return NULL;
 	}
-	session->session.impl = &pg_session_impl;
-	session->loop = loop;
-	session->end = &session->first;
 	session->url = strdup(url);
-	session->timer = loop_timer_create(loop, on_timer, session);
-	if (!session->url || !session->timer) {
+	bool ok = requests_init(&session->requests, &impl, loop, on_timer) && session->url;
+	if (!ok)
 		error_no_memory(err);
-		free_session(session);
+	if (!ok || !pg_conninfo_init(&session->conninfo, url, err)) {
+		finish(&session->requests);
 		return NULL;
 	}
-	if (!pg_conninfo_init(&session->conninfo, url, err)) {
-		free_session(session);
-		return NULL;
-	}
-	return &session->session;
+	return &session->requests.session;
 }

@@ -11,6 +11,17 @@
 
 // --- sending ---
 
+// Once, though the statement may have to be prepared first.
+static bool begin_read(struct request *request)
+{
+	const struct session_read *read = &request->read;
+	if (read->categories)
+		pg_put_array(&request->memory, read->categories, read->category_count);
+	request->rows = (struct session_rows){
+		.batch = batch_create(), .contiguous_to = read->after, .last = read->after, .complete = true};
+	return request->rows.batch && buffer_ok(&request->memory, NULL);
+}
+
 static bool send_read(struct pg_session *session, struct request *request)
 {
 	const struct session_read *read = &request->read;
@@ -20,6 +31,10 @@ static bool send_read(struct pg_session *session, struct request *request)
 	pg_param_int8(&params, &to);
 	pg_param_int8(&params, &rows);
 	int statement = SQL_READ;
+	if (!request->rows.batch && !begin_read(request)) {
+		requests_out_of_memory(&session->requests);
+		return true; // it fails with the session
+	}
 	if (read->categories) {
 		statement = read->show_dropped ? SQL_READ_TAIL : SQL_READ_CATEGORIES;
 		params.values[params.count++] = request->memory.data; // the array, as text
@@ -62,7 +77,7 @@ bool request_send(struct pg_session *session, struct request *request)
 	pg_param_int8(&one, &number);
 	switch (request->kind) {
 	case REQUEST_OPEN:
-		if (request->step == 0)
+		if (session->turn.step == 0)
 			return PQsendQueryParams(session->conn, sql_identity, 0, NULL, NULL, NULL, NULL, 1) == 1;
 		return PQsendQuery(session->conn, pg_session_settings) == 1;
 	case REQUEST_READ:
@@ -70,7 +85,7 @@ bool request_send(struct pg_session *session, struct request *request)
 	case REQUEST_HEAD:
 		return session_send(session, SQL_HEAD, &none, false);
 	case REQUEST_LOOK:
-		return session_send(session, request->step == 0 ? SQL_HEAD : SQL_HOLDERS, &none, false);
+		return session_send(session, session->turn.step == 0 ? SQL_HEAD : SQL_HOLDERS, &none, false);
 	case REQUEST_DOZE:
 		return session_send(session, SQL_DOZE, &none, false);
 	case REQUEST_FIND:
@@ -91,10 +106,10 @@ bool request_send(struct pg_session *session, struct request *request)
 
 // --- results ---
 
-static void take_row(struct request *request, PGresult *row)
+static void take_row(struct turn *turn, struct request *request, PGresult *row)
 {
 	struct session_rows *rows = &request->rows;
-	if (request->failed || request->full) {
+	if (turn->failed || turn->full) {
 		rows->complete = false;
 		PQclear(row);
 		return;
@@ -103,8 +118,8 @@ static void take_row(struct request *request, PGresult *row)
 	if (PQgetisnull(row, 0, PG_EVENT_VERSION)) {
 		rows->dropped++;
 		PQclear(row);
-	} else if (!pg_event_add(rows->batch, row, &request->err)) {
-		request->failed = true;
+	} else if (!pg_event_add(rows->batch, row, &turn->err)) {
+		turn->failed = true;
 		return;
 	}
 	if (rows->contiguous_to == id - 1) {
@@ -115,75 +130,77 @@ static void take_row(struct request *request, PGresult *row)
 	if (rows->batch->count + rows->dropped >= request->read.limit_rows)
 		rows->complete = false;
 	if (rows->batch->bytes >= request->read.limit_bytes)
-		request->full = true;
+		turn->full = true;
 }
 
 void request_result(struct pg_session *session, struct request *request, PGresult *result)
 {
+	struct turn *turn = &session->turn;
 	switch (PQresultStatus(result)) {
 	case PGRES_SINGLE_TUPLE:
-		take_row(request, result);
+		take_row(turn, request, result);
 		return;
 	case PGRES_TUPLES_OK:
 	case PGRES_COMMAND_OK:
-		PQclear(request->result);
-		request->result = result;
+		PQclear(turn->result);
+		turn->result = result;
 		return;
 	default:
-		request->failed = true;
-		pg_result_error(session->conn, result, session->url, &request->err);
+		turn->failed = true;
+		pg_result_error(session->conn, result, session->url, &turn->err);
 		PQclear(result);
 	}
 }
 
 // --- steps ---
 
-static bool step_open(struct pg_session *session, struct request *request)
+static bool step_open(struct pg_session *session, struct turn *turn)
 {
-	if (request->step++ > 0)
+	if (turn->step++ > 0)
 		return true;
-	if (!pg_identity(session->conn, request->result, &session->info, &session->names, &request->err)) {
-		request->failed = true;
+	if (!pg_identity(session->conn, turn->result, &session->info, &session->names, &turn->err)) {
+		turn->failed = true;
 		return true;
 	}
 	session->info.wakes_waiting = !session->info.pooled;
 	return session->info.pooled;
 }
 
-static bool step_look(struct request *request)
+static bool step_look(struct turn *turn)
 {
-	if (request->step++ > 0)
+	if (turn->step++ > 0)
 		return true;
-	request->number = pg_signed64(request->result, 0, 0);
+	turn->candidate = pg_signed64(turn->result, 0, 0);
 	return false;
 }
 
 bool request_step(struct pg_session *session, struct request *request)
 {
-	if (request->failed)
+	struct turn *turn = &session->turn;
+	if (turn->failed)
 		return true;
 	if (request->kind == REQUEST_OPEN)
-		return step_open(session, request);
+		return step_open(session, turn);
 	if (request->kind == REQUEST_LOOK)
-		return step_look(request);
+		return step_look(turn);
 	return true;
 }
 
 // --- answers ---
 
-static void answer_look(struct request *request)
+static void answer_look(struct request *request, struct turn *turn)
 {
-	const PGresult *result = request->result;
+	const PGresult *result = turn->result;
 	size_t count = (size_t)PQntuples(result);
 	struct session_holder *holders = count ? calloc(count, sizeof(*holders)) : NULL;
 	if (count && !holders) {
-		error_no_memory(&request->err);
-		request->fn.look(request->arg, NULL, &request->err);
+		error_no_memory(&turn->err);
+		request->fn.look(request->arg, NULL, &turn->err);
 		return;
 	}
 	for (size_t i = 0; i < count; i++)
 		pg_holder(result, (int)i, &holders[i]);
-	request->fn.look(request->arg, &(struct session_look){request->number, holders, count}, NULL);
+	request->fn.look(request->arg, &(struct session_look){turn->candidate, holders, count}, NULL);
 	free(holders);
 }
 
@@ -197,9 +214,8 @@ static bool is_true(const PGresult *result, int column)
 	return !PQgetisnull(result, 0, column) && *PQgetvalue(result, 0, column) != 0;
 }
 
-static void answer_load(struct request *request)
+static void answer_load(struct request *request, const PGresult *result)
 {
-	const PGresult *result = request->result;
 	struct checkpoint loaded = {.subscription = request->checkpoint.subscription,
 		.layout = request->checkpoint.layout,
 		.partition = request->checkpoint.partition};
@@ -223,9 +239,9 @@ static void answer_load(struct request *request)
 	request->fn.checkpoint(request->arg, &loaded, NULL);
 }
 
-static void answer_save(struct request *request)
+static void answer_save(struct request *request, const PGresult *result)
 {
-	if (PQntuples(request->result) == 1) {
+	if (PQntuples(result) == 1) {
 		request->fn.done(request->arg, NULL);
 		return;
 	}
@@ -235,283 +251,50 @@ static void answer_save(struct request *request)
 	request->fn.done(request->arg, &err);
 }
 
-static void answer_find(struct request *request)
+static void answer_find(struct request *request, struct turn *turn)
 {
 	struct meow_event event;
-	if (PQntuples(request->result) == 0)
+	if (PQntuples(turn->result) == 0)
 		request->fn.event(request->arg, NULL, NULL);
-	else if (pg_event_decode(request->result, 0, &event, &request->err))
+	else if (pg_event_decode(turn->result, 0, &event, &turn->err))
 		request->fn.event(request->arg, &event, NULL);
 	else
-		request->fn.event(request->arg, NULL, &request->err);
+		request->fn.event(request->arg, NULL, &turn->err);
 }
 
-static void answer_rows(struct request *request)
-{
-	struct session_rows rows = request->rows;
-	request->rows.batch = NULL; // the callback's now
-	request->fn.rows(request->arg, &rows, NULL);
-}
-
-static void answer_failure(struct request *request, const struct meow_error *err)
-{
-	switch (request->kind) {
-	case REQUEST_OPEN:
-		request->fn.open(request->arg, NULL, err);
-		return;
-	case REQUEST_READ:
-		request->fn.rows(request->arg, NULL, err);
-		return;
-	case REQUEST_HEAD:
-		request->fn.head(request->arg, 0, err);
-		return;
-	case REQUEST_LOOK:
-		request->fn.look(request->arg, NULL, err);
-		return;
-	case REQUEST_DOZE:
-	case REQUEST_SAVE:
-	case REQUEST_LEASE_RELEASE:
-	case REQUEST_SET_ASIDE:
-		request->fn.done(request->arg, err);
-		return;
-	case REQUEST_LEASE_ACQUIRE:
-	case REQUEST_LEASE_RENEW:
-		request->fn.lease(request->arg, NULL, err);
-		return;
-	case REQUEST_FIND:
-		request->fn.event(request->arg, NULL, err);
-		return;
-	case REQUEST_LOAD:
-		request->fn.checkpoint(request->arg, NULL, err);
-		return;
-	}
-}
-
-static void answer_success(struct pg_session *session, struct request *request)
+void request_answer(struct pg_session *session, struct request *request, struct turn *turn)
 {
 	switch (request->kind) {
 	case REQUEST_OPEN:
 		request->fn.open(request->arg, &session->info, NULL);
 		return;
-	case REQUEST_READ:
-		answer_rows(request);
+	case REQUEST_READ: // answered with its rows, by the queue
 		return;
 	case REQUEST_HEAD:
-		request->fn.head(request->arg, pg_signed64(request->result, 0, 0), NULL);
+		request->fn.head(request->arg, pg_signed64(turn->result, 0, 0), NULL);
 		return;
 	case REQUEST_LOOK:
-		answer_look(request);
+		answer_look(request, turn);
 		return;
 	case REQUEST_DOZE:
 		request->fn.done(request->arg, NULL);
 		return;
 	case REQUEST_SAVE:
-		answer_save(request);
+		answer_save(request, turn->result);
 		return;
 	case REQUEST_FIND:
-		answer_find(request);
+		answer_find(request, turn);
 		return;
 	case REQUEST_LOAD:
-		answer_load(request);
+		answer_load(request, turn->result);
 		return;
 	case REQUEST_LEASE_ACQUIRE:
 	case REQUEST_LEASE_RENEW:
 	case REQUEST_LEASE_RELEASE:
-		lease_answer(request);
+		lease_answer(request, turn->result);
 		return;
 	case REQUEST_SET_ASIDE:
-		aside_answer(request);
+		aside_answer(request, turn->result);
 		return;
 	}
 }
-
-void request_answer(struct pg_session *session, struct request *request, const struct meow_error *err)
-{
-	if (!request->forgotten) {
-		if (err || request->failed)
-			answer_failure(request, err ? err : &request->err);
-		else
-			answer_success(session, request);
-	}
-	request_free(request);
-}
-
-void request_free(struct request *request)
-{
-	if (!request)
-		return;
-	PQclear(request->result);
-	batch_destroy(request->rows.batch);
-	buffer_finish(&request->memory);
-	if (request->pooled)
-		request->used = false;
-	else
-		free(request);
-}
-
-// --- the calls of session.h ---
-
-struct request *request_create(struct session *base, enum request_kind kind, void *arg)
-{
-	struct pg_session *session = (struct pg_session *)base;
-	struct request *request = NULL;
-	for (size_t i = 0; i < REQUEST_POOL && !request; i++)
-		if (!session->pool[i].used)
-			request = &session->pool[i];
-	bool pooled = request != NULL;
-	if (!pooled && !(request = malloc(sizeof(*request))))
-		return NULL;
-	*request = (struct request){.kind = kind, .arg = arg, .pooled = pooled, .used = true};
-	buffer_init(&request->memory);
-	return request;
-}
-
-static void call_open(struct session *session, session_open_fn *fn, void *arg)
-{
-	struct request *request = request_create(session, REQUEST_OPEN, arg);
-	if (!request) {
-		session_out_of_memory((struct pg_session *)session);
-		return;
-	}
-	request->fn.open = fn;
-	session_enqueue((struct pg_session *)session, request);
-}
-
-static void call_read(struct session *session, const struct session_read *read, session_rows_fn *fn, void *arg)
-{
-	struct request *request = request_create(session, REQUEST_READ, arg);
-	if (!request) {
-		session_out_of_memory((struct pg_session *)session);
-		return;
-	}
-	request->fn.rows = fn;
-	request->read = *read;
-	if (read->categories)
-		pg_put_array(&request->memory, read->categories, read->category_count);
-	request->rows = (struct session_rows){
-		.batch = batch_create(), .contiguous_to = read->after, .last = read->after, .complete = true};
-	bool ok = request->rows.batch && buffer_ok(&request->memory, NULL);
-	if (!ok)
-		session_out_of_memory((struct pg_session *)session); // which answers this one, too
-	session_enqueue((struct pg_session *)session, request);
-}
-
-static void call_head(struct session *session, session_head_fn *fn, void *arg)
-{
-	struct request *request = request_create(session, REQUEST_HEAD, arg);
-	if (!request) {
-		session_out_of_memory((struct pg_session *)session);
-		return;
-	}
-	request->fn.head = fn;
-	session_enqueue((struct pg_session *)session, request);
-}
-
-static void call_look(struct session *session, session_look_fn *fn, void *arg)
-{
-	struct request *request = request_create(session, REQUEST_LOOK, arg);
-	if (!request) {
-		session_out_of_memory((struct pg_session *)session);
-		return;
-	}
-	request->fn.look = fn;
-	session_enqueue((struct pg_session *)session, request);
-}
-
-static void call_doze(struct session *session, session_done_fn *fn, void *arg)
-{
-	struct request *request = request_create(session, REQUEST_DOZE, arg);
-	if (!request) {
-		session_out_of_memory((struct pg_session *)session);
-		return;
-	}
-	request->fn.done = fn;
-	session_enqueue((struct pg_session *)session, request);
-}
-
-static void call_find(struct session *session, int64_t position, session_event_fn *fn, void *arg)
-{
-	struct request *request = request_create(session, REQUEST_FIND, arg);
-	if (!request) {
-		session_out_of_memory((struct pg_session *)session);
-		return;
-	}
-	request->fn.event = fn;
-	request->number = position;
-	session_enqueue((struct pg_session *)session, request);
-}
-
-const char *request_keep(struct request *request, const char *text)
-{
-	if (!text)
-		return NULL;
-	size_t place = request->memory.size;
-	buffer_put(&request->memory, text, strlen(text) + 1);
-	return request->memory.data + place;
-}
-
-static size_t kept_size(const char *text)
-{
-	return text ? strlen(text) + 1 : 0;
-}
-
-static bool keep_checkpoint(struct request *request, const struct checkpoint *from)
-{
-	size_t size = kept_size(from->subscription) + kept_size(from->fingerprint) + kept_size(from->state) +
-				  kept_size(from->reason) + kept_size(from->error_class);
-	if (!buffer_room(&request->memory, size + 1))
-		return false;
-	request->checkpoint = *from;
-	request->checkpoint.subscription = request_keep(request, from->subscription);
-	request->checkpoint.fingerprint = request_keep(request, from->fingerprint);
-	request->checkpoint.state = request_keep(request, from->state);
-	request->checkpoint.reason = request_keep(request, from->reason);
-	request->checkpoint.error_class = request_keep(request, from->error_class);
-	return true;
-}
-
-static void call_load(
-	struct session *session, const char *subscription, int layout, int partition, session_checkpoint_fn *fn, void *arg)
-{
-	struct request *request = request_create(session, REQUEST_LOAD, arg);
-	if (!request) {
-		session_out_of_memory((struct pg_session *)session);
-		return;
-	}
-	request->fn.checkpoint = fn;
-	const struct checkpoint wanted = {.subscription = subscription, .layout = layout, .partition = partition};
-	if (!keep_checkpoint(request, &wanted))
-		session_out_of_memory((struct pg_session *)session);
-	session_enqueue((struct pg_session *)session, request);
-}
-
-static void call_save(struct session *session, const struct checkpoint *checkpoint, session_done_fn *fn, void *arg)
-{
-	struct request *request = request_create(session, REQUEST_SAVE, arg);
-	if (!request) {
-		session_out_of_memory((struct pg_session *)session);
-		return;
-	}
-	request->fn.done = fn;
-	if (!keep_checkpoint(request, checkpoint))
-		session_out_of_memory((struct pg_session *)session);
-	session_enqueue((struct pg_session *)session, request);
-}
-
-const struct session_impl pg_session_impl = {
-	.destroy = pg_session_destroy,
-	.open = call_open,
-	.forget = pg_session_forget,
-	.on_notify = pg_session_on_notify,
-	.read = call_read,
-	.head = call_head,
-	.look = call_look,
-	.doze = call_doze,
-	.find = call_find,
-	.checkpoint_load = call_load,
-	.checkpoint_save = call_save,
-	.set_aside = pg_session_set_aside,
-	.lease_acquire = pg_session_lease_acquire,
-	.lease_renew = pg_session_lease_renew,
-	.lease_release = pg_session_lease_release,
-};

@@ -36,21 +36,3 @@ bool lite_aside_perform(struct lite *lite, const struct session_letters *letters
 	return lite_begin(lite, &transaction, err) &&
 		   lite_finish(lite, &transaction, is_owner(lite, letters, err) && insert(lite, letters, err), err);
 }
-
-void lite_session_set_aside(
-	struct session *session, const struct session_letters *letters, session_done_fn *fn, void *arg)
-{
-	struct request *request = lite_request_create(session, REQUEST_SET_ASIDE, arg);
-	if (!request)
-		return;
-	if (!buffer_room(&request->memory, strlen(letters->subscription) + strlen(letters->json) + 3)) {
-		lite_request_free(request);
-		lite_session_out_of_memory((struct lite_session *)session);
-		return;
-	}
-	request->fn.done = fn;
-	request->letters = *letters;
-	request->letters.subscription = lite_request_keep(&request->memory, bytes_of(letters->subscription));
-	request->letters.json = lite_request_keep(&request->memory, bytes_of(letters->json));
-	lite_session_enqueue((struct lite_session *)session, request);
-}

@@ -9,11 +9,12 @@
 #include <string.h>
 
 #define MS INT64_C(1000)
+#define KEEP_BYTES 4096 // of a name
 #define DAY (24 * 60 * 60 * 1000 * MS)
 
 // What lease_find.sql says.
 struct found {
-	struct session_lease_state state; // of another's lease where it is taken, without the holder
+	struct session_lease_state state; // of another's lease where it is taken
 	bool taken;                       // by another
 	bool ours;
 	bool counted; // this relay is among those that run the subscription, for long enough yet
@@ -35,10 +36,26 @@ static void note_lease(struct lite_call *call, const struct session_lease *lease
 				   state->left_us <= length_us && !stale;
 }
 
-static bool find(struct lite *lite, struct request *request, int64_t now_us, struct found *ret, struct meow_error *err)
+// The holder is kept among the session's texts.
+static bool keep_holder(
+	struct lite_session *session, struct lite_call *call, struct found *found, struct meow_error *err)
 {
-	const struct session_lease *lease = &request->lease;
-	struct lite_call call = lite_call(lite, LITE_LEASE_FIND);
+	struct meow_bytes holder = lite_text(call, 3);
+	buffer_clear(&session->texts, KEEP_BYTES);
+	if (!lite_good(call, err))
+		return false;
+	if (!found->taken)
+		return true;
+	if (!buffer_room(&session->texts, holder.size + 1))
+		return error_no_memory(err);
+	found->state.holder = lite_keep(session, holder);
+	return true;
+}
+
+static bool find(struct lite_session *session, const struct session_lease *lease, int64_t now_us, struct found *ret,
+	struct meow_error *err)
+{
+	struct lite_call call = lite_call(&session->lite, LITE_LEASE_FIND);
 	lite_put_text(&call, bytes_of(lease->subscription));
 	lite_put_int(&call, lease->partition);
 	lite_put_text(&call, bytes_of(lease->relay));
@@ -57,9 +74,7 @@ static bool find(struct lite *lite, struct request *request, int64_t now_us, str
 			.known = lite_int(&call, 10) != 0,
 			.position = lite_int(&call, 12)};
 		note_lease(&call, lease, now_us, ret);
-		free(request->holder);
-		request->holder = ret->taken ? strdup(lite_text(&call, 3).data) : NULL;
-		ok = lite_good(&call, err) && (!ret->taken || request->holder || error_no_memory(err));
+		ok = keep_holder(session, &call, ret, err);
 	}
 	lite_end(&call);
 	return ok;
@@ -126,56 +141,59 @@ static bool may_take(const struct found *found, const struct session_lease *leas
 		   (lease->even_unfair || found->ours || found->state.mine <= found->state.least);
 }
 
-static bool acquire(struct lite *lite, struct request *request, struct found *found, struct meow_error *err)
+static bool acquire(
+	struct lite_session *session, const struct session_lease *lease, struct found *found, struct meow_error *err)
 {
-	const struct session_lease *lease = &request->lease;
+	struct lite *lite = &session->lite;
 	int64_t now_us = lite_now_us();
-	return find(lite, request, now_us, found, err) &&
+	return find(session, lease, now_us, found, err) &&
 		   (found->state.partitions || make_layout(lite, lease, found, err)) &&
 		   (found->counted || count_in(lite, lease, now_us, err)) &&
 		   (!may_take(found, lease) || take(lite, lease, now_us, &found->state, err));
 }
 
-static bool perform_acquire(struct lite *lite, struct request *request, struct meow_error *err)
+static bool perform_acquire(struct lite_session *session, const struct session_lease *lease, struct meow_error *err)
 {
+	struct lite *lite = &session->lite;
 	struct lite_transaction transaction;
 	struct found found;
-	if (!find(lite, request, lite_now_us(), &found, err))
+	if (!find(session, lease, lite_now_us(), &found, err))
 		return false;
-	bool nothing = found.state.partitions && found.counted && !may_take(&found, &request->lease);
+	bool nothing = found.state.partitions && found.counted && !may_take(&found, lease);
 	if (!nothing && !(lite_begin(lite, &transaction, err) &&
-						lite_finish(lite, &transaction, acquire(lite, request, &found, err), err)))
+						lite_finish(lite, &transaction, acquire(session, lease, &found, err), err)))
 		return false;
-	request->leased = found.state;
-	request->leased.holder = request->holder;
+	session->leased = found.state;
 	return true;
 }
 
-static bool renew(struct lite *lite, struct request *request, struct found *found, struct meow_error *err)
+static bool renew(
+	struct lite_session *session, const struct session_lease *lease, struct found *found, struct meow_error *err)
 {
-	const struct session_lease *lease = &request->lease;
+	struct lite *lite = &session->lite;
 	int64_t now_us = lite_now_us();
 	uint64_t renewed = 0;
 	struct lite_call call = change(lite, LITE_LEASE_RENEW, lease);
 	lite_put_int(&call, now_us + lease->length_ms * MS);
 	lite_put_int(&call, lease->length_ms * MS);
 	lite_put_int(&call, lease->epoch);
-	if (!lite_run(&call, &renewed, err) || !find(lite, request, now_us, found, err))
+	if (!lite_run(&call, &renewed, err) || !find(session, lease, now_us, found, err))
 		return false;
 	found->state.held = renewed > 0;
 	return found->counted || count_in(lite, lease, now_us, err);
 }
 
-static bool perform_renew(struct lite *lite, struct request *request, struct meow_error *err)
+static bool perform_renew(struct lite_session *session, const struct session_lease *lease, struct meow_error *err)
 {
+	struct lite *lite = &session->lite;
 	struct lite_transaction transaction;
 	struct found found;
 	if (!lite_begin(lite, &transaction, err) ||
-		!lite_finish(lite, &transaction, renew(lite, request, &found, err), err))
+		!lite_finish(lite, &transaction, renew(session, lease, &found, err), err))
 		return false;
-	request->leased = found.state;
-	request->leased.epoch = request->lease.epoch;
-	request->leased.layout = request->lease.layout;
+	session->leased = found.state;
+	session->leased.epoch = lease->epoch;
+	session->leased.layout = lease->layout;
 	return true;
 }
 
@@ -193,71 +211,17 @@ static bool release(struct lite *lite, const struct session_lease *lease, struct
 	return lite_run(&leave, NULL, err);
 }
 
-static bool perform_release(struct lite *lite, struct request *request, struct meow_error *err)
+static bool perform_release(struct lite *lite, const struct session_lease *lease, struct meow_error *err)
 {
 	struct lite_transaction transaction;
-	return lite_begin(lite, &transaction, err) &&
-		   lite_finish(lite, &transaction, release(lite, &request->lease, err), err);
+	return lite_begin(lite, &transaction, err) && lite_finish(lite, &transaction, release(lite, lease, err), err);
 }
 
-bool lite_lease_perform(struct lite_session *session, struct request *request, struct meow_error *err)
+bool lite_lease_perform(struct lite_session *session, const struct request *request, struct meow_error *err)
 {
 	if (request->kind == REQUEST_LEASE_ACQUIRE)
-		return perform_acquire(&session->lite, request, err);
+		return perform_acquire(session, &request->lease, err);
 	if (request->kind == REQUEST_LEASE_RENEW)
-		return perform_renew(&session->lite, request, err);
-	return perform_release(&session->lite, request, err);
-}
-
-// NULL: the session has ended for want of memory.
-static struct request *create(
-	struct session *base, enum request_kind kind, const struct session_lease *lease, void *arg)
-{
-	struct request *request = lite_request_create(base, kind, arg);
-	if (!request)
-		return NULL;
-	if (!buffer_room(&request->memory, strlen(lease->subscription) + strlen(lease->relay) + 3)) {
-		lite_request_free(request);
-		lite_session_out_of_memory((struct lite_session *)base);
-		return NULL;
-	}
-	request->lease = *lease;
-	request->lease.subscription = lite_request_keep(&request->memory, bytes_of(lease->subscription));
-	request->lease.relay = lite_request_keep(&request->memory, bytes_of(lease->relay));
-	return request;
-}
-
-static void enqueue(struct session *base, struct request *request)
-{
-	lite_session_enqueue((struct lite_session *)base, request);
-}
-
-void lite_session_lease_acquire(
-	struct session *session, const struct session_lease *lease, session_lease_fn *fn, void *arg)
-{
-	struct request *request = create(session, REQUEST_LEASE_ACQUIRE, lease, arg);
-	if (!request)
-		return;
-	request->fn.lease = fn;
-	enqueue(session, request);
-}
-
-void lite_session_lease_renew(
-	struct session *session, const struct session_lease *lease, session_lease_fn *fn, void *arg)
-{
-	struct request *request = create(session, REQUEST_LEASE_RENEW, lease, arg);
-	if (!request)
-		return;
-	request->fn.lease = fn;
-	enqueue(session, request);
-}
-
-void lite_session_lease_release(
-	struct session *session, const struct session_lease *lease, session_done_fn *fn, void *arg)
-{
-	struct request *request = create(session, REQUEST_LEASE_RELEASE, lease, arg);
-	if (!request)
-		return;
-	request->fn.done = fn;
-	enqueue(session, request);
+		return perform_renew(session, &request->lease, err);
+	return perform_release(&session->lite, &request->lease, err);
 }

@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define KEEP_BYTES 4096 // of a checkpoint's texts
+
 // --- reading ---
 
 void lite_session_finish_sources(struct lite_session *session)
@@ -170,51 +172,54 @@ static bool perform_find(struct lite_session *session, struct request *request, 
 
 // --- checkpoints ---
 
-const char *lite_request_keep(struct buffer *memory, struct meow_bytes text)
+const char *lite_keep(struct lite_session *session, struct meow_bytes text)
 {
 	if (!text.data)
 		return NULL;
-	size_t place = memory->size;
-	buffer_put(memory, text.data, text.size + 1);
-	return memory->data + place;
+	size_t place = session->texts.size;
+	buffer_put(&session->texts, text.data, text.size + 1);
+	return session->texts.data + place;
 }
 
-static bool take_checkpoint(struct request *request, struct lite_call *call, struct meow_error *err)
+static bool take_checkpoint(struct lite_session *session, struct lite_call *call, struct meow_error *err)
 {
-	struct checkpoint *loaded = &request->checkpoint;
+	struct checkpoint *loaded = &session->loaded;
 	struct meow_bytes fingerprint = lite_text(call, 1), state = lite_text(call, 5), reason = lite_text(call, 6),
 					  error_class = lite_text(call, 7), held = lite_text(call, 14);
 	if (!lite_good(call, err))
 		return false;
-	if (!buffer_room(&request->loaded, fingerprint.size + state.size + reason.size + error_class.size + held.size + 6))
+	if (!buffer_room(&session->texts, fingerprint.size + state.size + reason.size + error_class.size + held.size + 6))
 		return error_no_memory(err);
 	loaded->delivered = lite_int(call, 0);
-	loaded->fingerprint = lite_request_keep(&request->loaded, fingerprint);
+	loaded->fingerprint = lite_keep(session, fingerprint);
 	loaded->position = lite_int(call, 2);
 	loaded->generation = lite_int(call, 3);
 	loaded->epoch = lite_int(call, 4);
-	loaded->state = lite_request_keep(&request->loaded, state);
-	loaded->reason = lite_request_keep(&request->loaded, reason);
-	loaded->error_class = lite_request_keep(&request->loaded, error_class);
+	loaded->state = lite_keep(session, state);
+	loaded->reason = lite_keep(session, reason);
+	loaded->error_class = lite_keep(session, error_class);
 	loaded->error_position = lite_int(call, 8);
 	loaded->paused = lite_int(call, 9) != 0;
 	loaded->stop_kept = lite_int(call, 10) != 0;
 	loaded->resume_from_store = lite_int(call, 11) != 0;
 	loaded->dead_letters = lite_int(call, 12);
 	loaded->dead_letter_age_us = lite_int(call, 13);
-	loaded->held = lite_request_keep(&request->loaded, held);
+	loaded->held = lite_keep(session, held);
 	return true;
 }
 
-static bool perform_load(struct lite_session *session, struct request *request, struct meow_error *err)
+static bool perform_load(struct lite_session *session, const struct request *request, struct meow_error *err)
 {
 	struct lite_call call = lite_call(&session->lite, LITE_CHECKPOINT_LOAD);
-	lite_put_text(&call, bytes_of(request->checkpoint.subscription));
-	lite_put_int(&call, request->checkpoint.layout);
-	lite_put_int(&call, request->checkpoint.partition);
+	const struct checkpoint *wanted = &request->checkpoint;
+	lite_put_text(&call, bytes_of(wanted->subscription));
+	lite_put_int(&call, wanted->layout);
+	lite_put_int(&call, wanted->partition);
 	lite_put_int(&call, lite_now_us());
+	buffer_clear(&session->texts, KEEP_BYTES);
+	session->loaded = *wanted;
 	enum lite_step step = lite_step(&call, err);
-	bool ok = step == LITE_ROW ? take_checkpoint(request, &call, err) : step == LITE_DONE;
+	bool ok = step == LITE_ROW ? take_checkpoint(session, &call, err) : step == LITE_DONE;
 	lite_end(&call);
 	return ok;
 }
@@ -266,7 +271,7 @@ static bool perform_open(struct lite_session *session, struct meow_error *err)
 static bool perform_doze(struct lite_session *session, struct meow_error *err)
 {
 	if (!session->watch &&
-		!(session->watch = watch_create(session->loop, &session->lite, lite_session_changed, session)))
+		!(session->watch = watch_create(session->requests.loop, &session->lite, lite_session_changed, session)))
 		return error_no_memory(err);
 	return watch_arm(session->watch, err);
 }
@@ -308,56 +313,14 @@ bool lite_request_perform(struct lite_session *session, struct request *request,
 
 // --- answers ---
 
-static void answer_failure(struct request *request, const struct meow_error *err)
-{
-	switch (request->kind) {
-	case REQUEST_OPEN:
-		request->fn.open(request->arg, NULL, err);
-		return;
-	case REQUEST_READ:
-		request->fn.rows(request->arg, NULL, err);
-		return;
-	case REQUEST_HEAD:
-		request->fn.head(request->arg, 0, err);
-		return;
-	case REQUEST_LOOK:
-		request->fn.look(request->arg, NULL, err);
-		return;
-	case REQUEST_DOZE:
-	case REQUEST_SAVE:
-	case REQUEST_LEASE_RELEASE:
-	case REQUEST_SET_ASIDE:
-		request->fn.done(request->arg, err);
-		return;
-	case REQUEST_LEASE_ACQUIRE:
-	case REQUEST_LEASE_RENEW:
-		request->fn.lease(request->arg, NULL, err);
-		return;
-	case REQUEST_FIND:
-		request->fn.event(request->arg, NULL, err);
-		return;
-	case REQUEST_LOAD:
-		request->fn.checkpoint(request->arg, NULL, err);
-		return;
-	}
-}
-
-static void answer_rows(struct request *request)
-{
-	struct session_rows rows = request->rows;
-	request->rows.batch = NULL; // the callback's now
-	request->fn.rows(request->arg, &rows, NULL);
-}
-
-static void answer_success(struct lite_session *session, struct request *request)
+void lite_request_answer(struct lite_session *session, struct request *request)
 {
 	const struct batch *batch = request->rows.batch;
 	switch (request->kind) {
 	case REQUEST_OPEN:
 		request->fn.open(request->arg, &session->lite.info, NULL);
 		return;
-	case REQUEST_READ:
-		answer_rows(request);
+	case REQUEST_READ: // answered with its rows, by the queue
 		return;
 	case REQUEST_HEAD:
 		request->fn.head(request->arg, request->number, NULL);
@@ -373,179 +336,13 @@ static void answer_success(struct lite_session *session, struct request *request
 		return;
 	case REQUEST_LEASE_ACQUIRE:
 	case REQUEST_LEASE_RENEW:
-		request->fn.lease(request->arg, &request->leased, NULL);
+		request->fn.lease(request->arg, &session->leased, NULL);
 		return;
 	case REQUEST_FIND:
 		request->fn.event(request->arg, batch->count ? batch->events : NULL, NULL);
 		return;
 	case REQUEST_LOAD:
-		request->fn.checkpoint(request->arg, &request->checkpoint, NULL);
+		request->fn.checkpoint(request->arg, &session->loaded, NULL);
 		return;
 	}
 }
-
-void lite_request_answer(struct lite_session *session, struct request *request, const struct meow_error *err)
-{
-	if (!request->forgotten) {
-		if (err)
-			answer_failure(request, err);
-		else
-			answer_success(session, request);
-	}
-	lite_request_free(request);
-}
-
-void lite_request_free(struct request *request)
-{
-	batch_destroy(request->rows.batch);
-	buffer_finish(&request->memory);
-	buffer_finish(&request->loaded);
-	free(request->holder);
-	if (request->pooled)
-		request->used = false;
-	else
-		free(request);
-}
-
-// --- the calls of session.h ---
-
-struct request *lite_request_create(struct session *base, enum request_kind kind, void *arg)
-{
-	struct lite_session *session = (struct lite_session *)base;
-	struct request *request = NULL;
-	for (size_t i = 0; i < REQUEST_POOL && !request; i++)
-		if (!session->pool[i].used)
-			request = &session->pool[i];
-	bool pooled = request != NULL;
-	if (!pooled && !(request = malloc(sizeof(*request)))) {
-		lite_session_out_of_memory(session);
-		return NULL;
-	}
-	*request = (struct request){.kind = kind, .arg = arg, .pooled = pooled, .used = true};
-	buffer_init(&request->memory);
-	buffer_init(&request->loaded);
-	return request;
-}
-
-static void enqueue(struct session *base, struct request *request)
-{
-	lite_session_enqueue((struct lite_session *)base, request);
-}
-
-static void call_open(struct session *session, session_open_fn *fn, void *arg)
-{
-	struct request *request = lite_request_create(session, REQUEST_OPEN, arg);
-	if (!request)
-		return;
-	request->fn.open = fn;
-	enqueue(session, request);
-}
-
-static void call_read(struct session *session, const struct session_read *read, session_rows_fn *fn, void *arg)
-{
-	struct request *request = lite_request_create(session, REQUEST_READ, arg);
-	if (!request)
-		return;
-	request->fn.rows = fn;
-	request->read = *read;
-	enqueue(session, request);
-}
-
-static void call_head(struct session *session, session_head_fn *fn, void *arg)
-{
-	struct request *request = lite_request_create(session, REQUEST_HEAD, arg);
-	if (!request)
-		return;
-	request->fn.head = fn;
-	enqueue(session, request);
-}
-
-static void call_look(struct session *session, session_look_fn *fn, void *arg)
-{
-	struct request *request = lite_request_create(session, REQUEST_LOOK, arg);
-	if (!request)
-		return;
-	request->fn.look = fn;
-	enqueue(session, request);
-}
-
-static void call_doze(struct session *session, session_done_fn *fn, void *arg)
-{
-	struct request *request = lite_request_create(session, REQUEST_DOZE, arg);
-	if (!request)
-		return;
-	request->fn.done = fn;
-	enqueue(session, request);
-}
-
-static void call_find(struct session *session, int64_t position, session_event_fn *fn, void *arg)
-{
-	struct request *request = lite_request_create(session, REQUEST_FIND, arg);
-	if (!request)
-		return;
-	request->fn.event = fn;
-	request->number = position;
-	enqueue(session, request);
-}
-
-static size_t kept_size(const char *text)
-{
-	return text ? strlen(text) + 1 : 0;
-}
-
-static bool keep_checkpoint(struct request *request, const struct checkpoint *from)
-{
-	size_t size = kept_size(from->subscription) + kept_size(from->fingerprint) + kept_size(from->state) +
-				  kept_size(from->reason) + kept_size(from->error_class);
-	if (!buffer_room(&request->memory, size + 1))
-		return false;
-	request->checkpoint = *from;
-	request->checkpoint.subscription = lite_request_keep(&request->memory, bytes_of(from->subscription));
-	request->checkpoint.fingerprint = lite_request_keep(&request->memory, bytes_of(from->fingerprint));
-	request->checkpoint.state = lite_request_keep(&request->memory, bytes_of(from->state));
-	request->checkpoint.reason = lite_request_keep(&request->memory, bytes_of(from->reason));
-	request->checkpoint.error_class = lite_request_keep(&request->memory, bytes_of(from->error_class));
-	return true;
-}
-
-static void call_load(
-	struct session *session, const char *subscription, int layout, int partition, session_checkpoint_fn *fn, void *arg)
-{
-	struct request *request = lite_request_create(session, REQUEST_LOAD, arg);
-	if (!request)
-		return;
-	request->fn.checkpoint = fn;
-	const struct checkpoint wanted = {.subscription = subscription, .layout = layout, .partition = partition};
-	if (!keep_checkpoint(request, &wanted))
-		lite_session_out_of_memory((struct lite_session *)session); // which answers this one, too
-	enqueue(session, request);
-}
-
-static void call_save(struct session *session, const struct checkpoint *checkpoint, session_done_fn *fn, void *arg)
-{
-	struct request *request = lite_request_create(session, REQUEST_SAVE, arg);
-	if (!request)
-		return;
-	request->fn.done = fn;
-	if (!keep_checkpoint(request, checkpoint))
-		lite_session_out_of_memory((struct lite_session *)session);
-	enqueue(session, request);
-}
-
-const struct session_impl lite_session_impl = {
-	.destroy = lite_session_destroy,
-	.open = call_open,
-	.forget = lite_session_forget,
-	.on_notify = lite_session_on_notify,
-	.read = call_read,
-	.head = call_head,
-	.look = call_look,
-	.doze = call_doze,
-	.find = call_find,
-	.checkpoint_load = call_load,
-	.checkpoint_save = call_save,
-	.set_aside = lite_session_set_aside,
-	.lease_acquire = lite_session_lease_acquire,
-	.lease_renew = lite_session_lease_renew,
-	.lease_release = lite_session_lease_release,
-};
