@@ -10,8 +10,7 @@ static const struct session_impl calls;
 
 // --- the queue ---
 
-bool requests_init(
-	struct requests *requests, const struct requests_impl *impl, struct loop *loop, loop_fn *on_timer)
+bool requests_init(struct requests *requests, const struct requests_impl *impl, struct loop *loop, loop_fn *on_timer)
 {
 	requests->session.impl = &calls;
 	requests->impl = impl;
@@ -324,8 +323,8 @@ static void call_load(
 	if (!request)
 		return;
 	request->fn.checkpoint = fn;
-	keep_checkpoint(session, request,
-		&(struct checkpoint){.subscription = subscription, .layout = layout, .partition = partition});
+	keep_checkpoint(
+		session, request, &(struct checkpoint){.subscription = subscription, .layout = layout, .partition = partition});
 	add(session, request);
 }
 

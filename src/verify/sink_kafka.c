@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #define WAIT_MS 200
 #define CONNECT_MS 15000
@@ -42,6 +43,7 @@ static const char *const before[][2] = {
 static const char *const after[][2] = {
 	{"isolation.level", "read_committed"},
 	{"enable.partition.eof", "true"},
+	{"fetch.wait.max.ms", "50"}, // the end of a partition is said by an answer without records
 	{"auto.offset.reset", "earliest"},
 	{"enable.auto.commit", "false"},
 	{"queued.min.messages", "1000000"}, // the bytes are the limit
@@ -115,13 +117,20 @@ static bool fail(const struct sink *sink, const char *doing, rd_kafka_resp_err_t
 		err, kind_of(code), "Kafka: %s: %s%s%s", doing, rd_kafka_err2str(code), *why == '\0' ? "" : "; ", why);
 }
 
+static int64_t now_ms(void)
+{
+	struct timespec now;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
 // Asks in short slices, so that a signal is seen.
 static bool ask_metadata(
 	struct sink *sink, rd_kafka_topic_t *topic, const struct rd_kafka_metadata **ret_metadata, struct meow_error *err)
 {
 	struct kafka *kafka = sink->own;
 	rd_kafka_resp_err_t code = RD_KAFKA_RESP_ERR__TIMED_OUT;
-	for (int waited = 0; waited < CONNECT_MS; waited += 1000) {
+	for (int64_t end = now_ms() + CONNECT_MS; now_ms() < end;) {
 		if (!sink->tick(sink->tick_arg))
 			return sink_stopped(err);
 		code = rd_kafka_metadata(kafka->client, 0, topic, ret_metadata, 1000);
@@ -129,7 +138,7 @@ static bool ask_metadata(
 			return true;
 		if (code != RD_KAFKA_RESP_ERR__TRANSPORT && code != RD_KAFKA_RESP_ERR__TIMED_OUT)
 			break;
-		rd_kafka_poll(kafka->client, 1000);
+		rd_kafka_poll(kafka->client, 100); // which hears what the client says of it
 	}
 	return fail(sink, topic == NULL ? "no broker answers" : rd_kafka_topic_name(topic), code, err);
 }
@@ -229,12 +238,28 @@ static bool start_part(struct sequence *sequence, int64_t offset, struct meow_er
 	return true;
 }
 
+// Passes by itself: a leader is being elected, or the brokers do not know yet of one that was.
+static bool is_between_leaders(rd_kafka_resp_err_t code)
+{
+	return code == RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION || code == RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE ||
+		   code == RD_KAFKA_RESP_ERR_REPLICA_NOT_AVAILABLE;
+}
+
 static bool ask_ends(struct sequence *sequence, int64_t *ret_low, int64_t *ret_high, struct meow_error *err)
 {
-	struct kafka *kafka = sequence->place->sink->own;
-	rd_kafka_resp_err_t code = rd_kafka_query_watermark_offsets(
-		kafka->client, sequence->place->name, sequence->partition, ret_low, ret_high, REQUEST_MS);
-	return code == RD_KAFKA_RESP_ERR_NO_ERROR || fail(sequence->place->sink, sequence->place->name, code, err);
+	struct sink *sink = sequence->place->sink;
+	struct kafka *kafka = sink->own;
+	rd_kafka_resp_err_t code;
+	for (int64_t end = now_ms() + CONNECT_MS;;) {
+		if (!sink->tick(sink->tick_arg))
+			return sink_stopped(err);
+		code = rd_kafka_query_watermark_offsets(
+			kafka->client, sequence->place->name, sequence->partition, ret_low, ret_high, REQUEST_MS);
+		if (!is_between_leaders(code) || now_ms() > end)
+			break;
+		rd_kafka_poll(kafka->client, 100);
+	}
+	return code == RD_KAFKA_RESP_ERR_NO_ERROR || fail(sink, sequence->place->name, code, err);
 }
 
 static bool open_part(struct sequence *sequence, struct meow_error *err)
