@@ -1,5 +1,6 @@
 // A loop whose time is a number: what is due next runs next, at its time, and nothing waits. Due at the same time: in the
-// order in which it was asked for, as in the real one.
+// order in which it was asked for, as in the real one. Each process has a loop of its own in the world's; a process that
+// dies is buried as soon as what ran has returned: until then nothing that it asks for reaches the outside (sim_step).
 #include "loop/loop_impl.h"
 #include "sim.h"
 
@@ -11,7 +12,8 @@ struct due {
 	loop_fn *fn;
 	void *arg;
 	struct sim_loop *loop;   // whose it is
-	struct sim_timer *timer; // NULL: a post
+	struct sim_timer *timer; // NULL: it is none
+	bool post;               // of the code that runs there
 };
 
 struct sim_timer {
@@ -25,7 +27,11 @@ struct sim_loop {
 	struct loop base;
 	struct sim_loop *world; // whose clock and list count; itself for the world's own
 	bool frozen;
+	bool dead, buried; // a process that was killed, and whose end was told
+	loop_fn *on_death;
+	void *on_death_arg;
 	struct due *first;
+	struct sim_loop *killed; // the world's: one that is to be buried
 	int64_t now_us;
 	bool stopped;
 };
@@ -41,7 +47,7 @@ static struct due *add(struct loop *loop, int64_t delay_us, loop_fn *fn, void *a
 	if (!due)
 		abort();
 	struct sim_loop *world = of(loop)->world;
-	*due = (struct due){NULL, world->now_us + (delay_us > 0 ? delay_us : 0), fn, arg, of(loop), timer};
+	*due = (struct due){NULL, world->now_us + (delay_us > 0 ? delay_us : 0), fn, arg, of(loop), timer, false};
 	struct due **at = &world->first;
 	while (*at && (*at)->at_us <= due->at_us)
 		at = &(*at)->next;
@@ -87,6 +93,16 @@ static struct due *take_next(struct sim_loop *world, int64_t until_us)
 	return due;
 }
 
+static void bury(struct sim_loop *world)
+{
+	struct sim_loop *killed = world->killed;
+	world->killed = NULL;
+	if (!killed || killed->buried)
+		return;
+	killed->buried = true;
+	killed->on_death(killed->on_death_arg);
+}
+
 void sim_run_until(struct loop *loop, int64_t until_us)
 {
 	struct sim_loop *self = of(loop);
@@ -100,7 +116,9 @@ void sim_run_until(struct loop *loop, int64_t until_us)
 		loop_fn *fn = due->fn;
 		void *arg = due->arg;
 		free(due);
+		sim_trace((uint64_t)self->now_us);
 		fn(arg);
+		bury(self);
 	}
 	if (!self->stopped && self->now_us < until_us)
 		self->now_us = until_us;
@@ -113,7 +131,7 @@ static void run(struct loop *loop)
 
 static bool post(struct loop *loop, loop_fn *fn, void *arg)
 {
-	add(loop, 0, fn, arg, NULL);
+	add(loop, 0, fn, arg, NULL)->post = true;
 	return true;
 }
 
@@ -208,6 +226,37 @@ struct loop *sim_loop_create_within(struct loop *world)
 void sim_loop_freeze(struct loop *loop, bool frozen)
 {
 	of(loop)->frozen = frozen;
+}
+
+void sim_loop_on_death(struct loop *loop, loop_fn *fn, void *arg)
+{
+	of(loop)->on_death = fn;
+	of(loop)->on_death_arg = arg;
+}
+
+void sim_loop_kill(struct loop *loop)
+{
+	struct sim_loop *self = of(loop);
+	if (self->dead || !self->on_death)
+		return;
+	self->dead = true;
+	self->world->killed = self;
+}
+
+bool sim_loop_is_dead(const struct loop *loop)
+{
+	return ((const struct sim_loop *)loop)->dead;
+}
+
+void sim_loop_revive(struct loop *loop)
+{
+	struct sim_loop *self = of(loop);
+	for (struct due *due = self->world->first, *next; due; due = next) {
+		next = due->next;
+		if (due->loop == self && due->post)
+			drop(self, due);
+	}
+	self->dead = self->buried = self->frozen = false;
 }
 
 void sim_after(struct loop *loop, int64_t delay_us, loop_fn *fn, void *arg)

@@ -1,8 +1,9 @@
-// A sink in partitions, each of which applies its part of the batches one after the other, some time after it got them;
-// a batch is answered some time after the last of its parts. It may fail before or after it applied one. With
-// `remembers` it has one partition, applies a batch as a whole and keeps its position with its data, as Redis does, and
-// a batch that does not follow it is a violation; without, it takes what comes and answers in any order, as Kafka does.
-#include "sim.h"
+// The plain sinks: no client library in between, just what connector.h lets a sink do. In partitions, each of which applies
+// its part of the batches one after the other, some time after it got them; a batch is answered some time after the last
+// of its parts. It may fail before or after it applied one. The one that remembers has one partition, applies a batch as
+// a whole and keeps its position with its data, and a batch that does not follow it is a violation; the other takes what
+// comes and answers in any order.
+#include "sim_sink.h"
 
 #include "base/text.h"
 
@@ -12,20 +13,11 @@
 
 #define FLIGHTS 512
 
-struct entry {
-	int64_t position, version;
-	char aggregate[16];
-	char *fingerprint; // of the last of a batch, NULL for the others
-};
-
 static struct {
 	struct loop *loop;
 	struct sim_sink_settings settings;
-	struct entry *entries;
-	size_t count, capacity;
-	size_t batches;  // sent to it
-	bool *has, *had; // by position: now, and ever
-	size_t has_capacity;
+	bool remembers;
+	int partitions;
 	int64_t delivered;
 	char *fingerprint;
 	unsigned connectors, owner; // how many there were; the one that opened it last
@@ -52,16 +44,39 @@ struct sim_connector {
 };
 
 static void work(void *arg);
+static const struct connector_impl plain_connector;
 
-void sim_sink_reset(struct loop *loop, const struct sim_sink_settings *settings)
+static void free_sink(void)
 {
-	sim_sink_free();
+	free(sink.fingerprint);
 	memset(&sink, 0, sizeof(sink));
-	sink.loop = loop;
-	sink.settings = *settings;
 }
 
-void sim_sink_calm(void)
+static void reset(struct loop *loop, const struct sim_sink_settings *settings, bool remembers)
+{
+	free_sink();
+	sink.loop = loop;
+	sink.settings = *settings;
+	sink.remembers = remembers;
+	sink.partitions = remembers || settings->partitions < 1 ? 1 : settings->partitions;
+}
+
+static void reset_once(struct loop *loop, const struct sim_sink_settings *settings)
+{
+	reset(loop, settings, true);
+}
+
+static void reset_parts(struct loop *loop, const struct sim_sink_settings *settings)
+{
+	reset(loop, settings, false);
+}
+
+static int64_t delivered(void)
+{
+	return sink.delivered;
+}
+
+static void calm(void)
 {
 	sink.settings.fail_percent = 0;
 	sink.settings.silent = false;
@@ -71,60 +86,9 @@ void sim_sink_calm(void)
 	}
 }
 
-void sim_sink_free(void)
-{
-	for (size_t i = 0; i < sink.count; i++)
-		free(sink.entries[i].fingerprint);
-	free(sink.entries);
-	free(sink.has);
-	free(sink.had);
-	free(sink.fingerprint);
-	memset(&sink, 0, sizeof(sink));
-}
-
-bool sim_sink_has(int64_t position)
-{
-	return (size_t)position < sink.has_capacity && sink.has[position];
-}
-
-bool sim_sink_had(int64_t position)
-{
-	return (size_t)position < sink.has_capacity && sink.had[position];
-}
-
-size_t sim_sink_count(void)
-{
-	return sink.count;
-}
-
-size_t sim_sink_batches(void)
-{
-	return sink.batches;
-}
-
-int64_t sim_sink_entry(size_t index)
-{
-	return sink.entries[index].position;
-}
-
-const char *sim_sink_aggregate(size_t index)
-{
-	return sink.entries[index].aggregate;
-}
-
-int64_t sim_sink_version(size_t index)
-{
-	return sink.entries[index].version;
-}
-
-int64_t sim_sink_delivered(void)
-{
-	return sink.delivered;
-}
-
 // --- what befalls it ---
 
-void sim_sink_forget(void)
+static void forget(void)
 {
 	free(sink.fingerprint);
 	sink.fingerprint = NULL;
@@ -132,21 +96,17 @@ void sim_sink_forget(void)
 	sink.upheavals++;
 }
 
-void sim_sink_lose_tail(void)
+static void lose_tail(void)
 {
-	size_t keep = sink.count ? (size_t)sim_between(0, (int64_t)sink.count - 1) : 0;
-	while (keep > 0 && !sink.entries[keep - 1].fingerprint)
+	size_t count = sim_ledger_count(), keep = count ? (size_t)sim_between(0, (int64_t)count - 1) : 0;
+	while (keep > 0 && !sim_ledger_fingerprint(keep - 1))
 		keep--; // batches are there as a whole or not at all
 	if (keep == 0)
 		return; // that would be to forget
-	for (size_t i = keep; i < sink.count; i++) {
-		sink.has[sink.entries[i].position] = false;
-		free(sink.entries[i].fingerprint);
-	}
-	sink.count = keep;
+	sim_ledger_cut(keep);
 	free(sink.fingerprint);
-	sink.fingerprint = strdup(sink.entries[keep - 1].fingerprint);
-	sink.delivered = sink.entries[keep - 1].position;
+	sink.fingerprint = strdup(sim_ledger_fingerprint(keep - 1));
+	sink.delivered = sim_ledger_position(keep - 1);
 	sink.upheavals++;
 	if (sink.open && !sink.open->scheduled) { // its connection breaks
 		sink.open->scheduled = true;
@@ -156,48 +116,21 @@ void sim_sink_lose_tail(void)
 
 // --- applying ---
 
-static void make_room(size_t position)
-{
-	if (sink.count == sink.capacity) {
-		sink.capacity = sink.capacity ? sink.capacity * 2 : 256;
-		sink.entries = realloc(sink.entries, sink.capacity * sizeof(*sink.entries));
-	}
-	if (position < sink.has_capacity)
-		return;
-	size_t capacity = position * 2 + 64;
-	sink.has = realloc(sink.has, capacity);
-	sink.had = realloc(sink.had, capacity);
-	memset(sink.has + sink.has_capacity, 0, capacity - sink.has_capacity);
-	memset(sink.had + sink.has_capacity, 0, capacity - sink.has_capacity);
-	sink.has_capacity = capacity;
-}
-
-static void keep(const struct meow_event *event, const char *fingerprint)
-{
-	size_t position = (size_t)event->position;
-	make_room(position);
-	struct entry *entry = &sink.entries[sink.count++];
-	*entry = (struct entry){.position = event->position,
-		.version = event->version,
-		.fingerprint = fingerprint ? strdup(fingerprint) : NULL};
-	snprintf(entry->aggregate, sizeof(entry->aggregate), "%s", event->aggregate_id.data);
-	sink.has[position] = sink.had[position] = true;
-}
-
 static int part_of(const struct meow_event *event)
 {
-	return event->aggregate_id.data[event->aggregate_id.size - 1] % sink.settings.partitions;
+	return event->aggregate_id.data[event->aggregate_id.size - 1] % sink.partitions;
 }
 
 // Applies one partition's part of the batch, before position `end`.
 static void apply(const struct batch *batch, int part, int64_t end)
 {
-	if (sink.settings.remembers && batch->events[0].position <= sink.delivered)
+	if (sink.remembers && batch->events[0].position <= sink.delivered)
 		sim_violation(
 			"position %ld is sent to a sink that has %ld", (long)batch->events[0].position, (long)sink.delivered);
 	for (size_t i = 0; i < batch->count && batch->events[i].position < end; i++)
 		if (part_of(&batch->events[i]) == part)
-			keep(&batch->events[i], i + 1 == batch->count ? batch->fingerprint : NULL);
+			sim_ledger_add(batch->events[i].position, batch->events[i].aggregate_id, batch->events[i].version,
+				i + 1 == batch->count ? batch->fingerprint : NULL);
 	sink.delivered = batch->events[batch->count - 1].position;
 	free(sink.fingerprint);
 	sink.fingerprint = strdup(batch->fingerprint);
@@ -224,7 +157,7 @@ static void schedule(struct sim_connector *connector)
 	if (sink.settings.silent || connector->scheduled || connector->over || connector->first == connector->count)
 		return;
 	connector->scheduled = true;
-	sim_after(connector->loop, sim_between(30, 3000) / sink.settings.partitions, work, connector);
+	sim_after(connector->loop, sim_between(30, 3000) / sink.partitions, work, connector);
 }
 
 static struct flight *flight_at(struct sim_connector *connector, size_t index)
@@ -234,7 +167,7 @@ static struct flight *flight_at(struct sim_connector *connector, size_t index)
 
 static bool all_applied(const struct flight *flight)
 {
-	return flight->applied + 1 == 1u << sink.settings.partitions;
+	return flight->applied + 1 == 1u << sink.partitions;
 }
 
 // The event in this part of the batch that the sink will never take, if it says so only now.
@@ -259,9 +192,11 @@ static bool work_on_part(struct sim_connector *connector, int part)
 			fail(connector, "lost before it was applied");
 			return true;
 		}
-		if (!poison || !sink.settings.remembers)
+		if (!poison || !sink.remembers)
 			apply(flight->batch, part, poison ? poison->position : INT64_MAX);
 		flight->applied |= 1u << part;
+		if (!sim_step(connector->loop, PLAIN_DID_APPLY))
+			return true;
 		if (poison)
 			refuse(connector, poison->position);
 		else if (fails)
@@ -278,11 +213,13 @@ static void answer_one(struct sim_connector *connector)
 		struct flight *flight = flight_at(connector, i);
 		if (flight->answered || !all_applied(flight))
 			continue;
-		if (!sink.settings.remembers && sim_chance(30))
+		if (!sink.remembers && sim_chance(30))
 			continue;
 		flight->answered = true;
 		while (connector->first < connector->count && flight_at(connector, connector->first)->answered)
 			connector->first++;
+		if (!sim_step(connector->loop, PLAIN_ANSWERS))
+			return;
 		connector->held = true;
 		connector->host->delivered(connector->host_arg, flight->batch);
 		connector->held = false;
@@ -302,10 +239,10 @@ static void work(void *arg)
 		return;
 	if (connector->upheavals != sink.upheavals)
 		fail(connector, "it is not what it was");
-	else if (sink.settings.remembers && connector->number != sink.owner)
+	else if (sink.remembers && connector->number != sink.owner)
 		fail(connector, "another executor has opened it"); // where nothing guards it, what was sent arrives
 	else if (connector->first < connector->count &&
-			 (sim_chance(40) || !work_on_part(connector, (int)sim_between(0, sink.settings.partitions - 1))))
+			 (sim_chance(40) || !work_on_part(connector, (int)sim_between(0, sink.partitions - 1))))
 		answer_one(connector);
 	if (connector->destroyed)
 		free(connector);
@@ -319,7 +256,7 @@ static void confirmed(void *arg)
 {
 	struct sim_connector *connector = arg;
 	struct connector_memory memory = {.kind = MEMORY_NONE};
-	if (sink.settings.remembers)
+	if (sink.remembers)
 		memory =
 			(struct connector_memory){sink.delivered ? MEMORY_HELD : MEMORY_EMPTY, sink.delivered, 0, sink.fingerprint};
 	connector->upheavals = sink.upheavals;
@@ -349,7 +286,7 @@ static struct connector *create(const struct connector_context *context, struct 
 	(void)err;
 	if (!connector)
 		abort();
-	connector->base.impl = &sim_sink_connector;
+	connector->base.impl = &plain_connector;
 	connector->host = context->host;
 	connector->host_arg = context->host_arg;
 	connector->loop = context->loop;
@@ -361,6 +298,8 @@ static void open_sink(struct connector *base, int64_t delivered)
 {
 	struct sim_connector *connector = (struct sim_connector *)base;
 	(void)delivered;
+	if (!sim_step(connector->loop, PLAIN_OPENS))
+		return;
 	connector->scheduled = true;
 	sim_after(connector->loop, sim_between(100, 5000), opened, connector);
 }
@@ -369,7 +308,7 @@ static void begin(struct connector *base, int64_t delivered, const char *fingerp
 {
 	bool same = ((struct sim_connector *)base)->upheavals == sink.upheavals;
 	(void)fingerprint;
-	if (sink.settings.remembers && same && delivered > sink.delivered)
+	if (sink.remembers && same && delivered > sink.delivered)
 		sink.delivered = delivered; // the operator's decision
 }
 
@@ -389,8 +328,10 @@ static void send(struct connector *base, struct batch *batch)
 	struct sim_connector *connector = (struct sim_connector *)base;
 	if (connector->count - connector->first == FLIGHTS)
 		abort();
+	if (!sim_step(connector->loop, PLAIN_SENDS))
+		return;
 	*flight_at(connector, connector->count++) = (struct flight){.batch = batch};
-	sink.batches++;
+	sim_ledger_note_batch();
 	schedule(connector);
 }
 
@@ -406,7 +347,7 @@ static void destroy(struct connector *base)
 		free(connector);
 }
 
-const struct connector_impl sim_sink_connector = {.name = "sim",
+static const struct connector_impl plain_connector = {.name = "sim",
 	.when_behind = SINK_REWIND,
 	.when_empty = SINK_STOP,
 	.create = create,
@@ -415,3 +356,30 @@ const struct connector_impl sim_sink_connector = {.name = "sim",
 	.admit = admit,
 	.send = send,
 	.destroy = destroy};
+
+const struct sim_sink sim_plain_once = {.name = "plain, once",
+	.connector = &plain_connector,
+	.first_step = PLAIN_OPENS,
+	.last_step = PLAIN_ANSWERS,
+	.remembers = true,
+	.fences = true,
+	.refuses = true,
+	.may_early_refuse = true,
+	.reset = reset_once,
+	.calm = calm,
+	.free = free_sink,
+	.delivered = delivered,
+	.forget = forget,
+	.lose_tail = lose_tail};
+
+const struct sim_sink sim_plain_parts = {.name = "plain, in partitions",
+	.connector = &plain_connector,
+	.first_step = PLAIN_OPENS,
+	.last_step = PLAIN_ANSWERS,
+	.refuses = true,
+	.rewinds = true,
+	.may_early_refuse = true,
+	.reset = reset_parts,
+	.calm = calm,
+	.free = free_sink,
+	.delivered = delivered};

@@ -1,0 +1,224 @@
+// What must be so: order and completeness at the end, a store that is behind its sinks, wake-ups, take-overs.
+#include "sim_world.h"
+
+#include "base/text.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static int number_of(const char *aggregate)
+{
+	return atoi(aggregate + 1) % SIM_AGGREGATES;
+}
+
+// The version that each aggregate's first event behind the route's start must have.
+static void first_versions(const struct sim_store *store, int64_t versions[SIM_AGGREGATES])
+{
+	memset(versions, 0, SIM_AGGREGATES * sizeof(*versions));
+	for (int64_t id = 1; id <= sim_store_start(store); id++) {
+		const struct meow_event *event = sim_store_at(store, id);
+		if (event)
+			versions[number_of(event->aggregate_id.data)]++;
+	}
+}
+
+// What consumers see is what was committed.
+static void check_truth(const struct world *world)
+{
+	for (size_t i = 0; i < sim_ledger_count(); i++) {
+		const struct meow_event *event = sim_store_at(world->store, sim_ledger_position(i));
+		if (!event || strcmp(event->aggregate_id.data, sim_ledger_aggregate(i)) != 0 ||
+			event->version != sim_ledger_version(i))
+			sim_violation("the sink has %s version %ld at position %ld, and the store has not", sim_ledger_aggregate(i),
+				(long)sim_ledger_version(i), (long)sim_ledger_position(i));
+	}
+}
+
+static void check_once(void)
+{
+	for (size_t i = 1; i < sim_ledger_count(); i++)
+		if (sim_ledger_position(i) <= sim_ledger_position(i - 1))
+			sim_violation(
+				"position %ld follows %ld in the sink", (long)sim_ledger_position(i), (long)sim_ledger_position(i - 1));
+}
+
+// First sights, per aggregate, without a hole. What was skipped leaves one.
+static void check_order(const struct world *world)
+{
+	int64_t next[SIM_AGGREGATES];
+	const struct meow_event *skipped = sim_store_at(world->store, world->sink_settings.poison);
+	first_versions(world->store, next);
+	for (size_t i = 0; i < sim_ledger_count(); i++) {
+		const char *aggregate = sim_ledger_aggregate(i);
+		int64_t version = sim_ledger_version(i), *wanted = &next[number_of(aggregate)];
+		if (version > *wanted && skipped && strcmp(skipped->aggregate_id.data, aggregate) == 0 &&
+			skipped->version == *wanted)
+			++*wanted;
+		if (version > *wanted)
+			sim_violation("aggregate %s: version %ld where %ld must be", aggregate, (long)version, (long)*wanted);
+		if (version == *wanted)
+			++*wanted;
+	}
+}
+
+static bool is_left_out(const struct world *world, int64_t position)
+{
+	return world->route_settings.set_aside ? sim_store_is_dead(world->store, position)
+										   : position == world->sink_settings.poison;
+}
+
+// A sink that lost what it had and a person who let the route go on behind that: then it was there once.
+static void check_all_there(const struct world *world)
+{
+	bool lost = world->trouble == SINK_FORGETS || world->gave_up;
+	for (int64_t id = sim_store_start(world->store) + 1; id <= sim_store_head(world->store); id++) {
+		const struct meow_event *event = sim_store_at(world->store, id);
+		bool there = lost ? sim_ledger_had(id) : sim_ledger_has(id);
+		if (event && world_wants(event) && !there && !is_left_out(world, id))
+			sim_violation("position %ld was never delivered", (long)id);
+	}
+}
+
+// What is set aside is what the sink will never take and later events of its aggregate, all of them, and the sink has none.
+static void check_set_aside(const struct world *world)
+{
+	const struct meow_event *poison = NULL;
+	for (int64_t id = 1; id <= sim_store_head(world->store); id++) {
+		const struct meow_event *event = sim_store_at(world->store, id);
+		if (!event)
+			continue;
+		if (id == world->sink_settings.poison && world_wants(event) && id > sim_store_start(world->store))
+			poison = event;
+		bool follows = poison && bytes_equal(poison->aggregate_id, event->aggregate_id) &&
+					   bytes_equal(poison->aggregate_type, event->aggregate_type);
+		bool dead = sim_store_is_dead(world->store, id);
+		if (dead != follows)
+			sim_violation("position %ld is %sset aside, and the sink will never take %ld", (long)id, dead ? "" : "not ",
+				(long)world->sink_settings.poison);
+		if (dead && sim_ledger_had(id))
+			sim_violation("position %ld is set aside, and the sink has had it", (long)id);
+		world_counts.set_aside += dead;
+	}
+}
+
+void check_end(const struct world *world)
+{
+	if (world->trouble == STORE_RESTORED && world->happened)
+		return; // what the store lost stays published
+	check_truth(world);
+	bool again = world->trouble == SINK_FORGETS || world->trouble == GENERATION_RISES || world->gave_up;
+	if (world->sink->remembers && !again)
+		check_once();
+	if (!world->gave_up)
+		check_order(world);
+	check_all_there(world);
+	if (world->route_settings.set_aside)
+		check_set_aside(world);
+}
+
+// --- a store that is behind its sinks ---
+
+static void wait_for_stop(struct world *world)
+{
+	for (int i = 0; i < 300 && !world_is_failed(world); i++) {
+		sim_run_until(world->loop, sim_now(world->loop) + 100000);
+		world_operate(world);
+	}
+	if (!world_says_behind(world))
+		sim_violation("the store was restored, and the route is %s: %s", sim_store_state(world->store),
+			sim_store_reason(world->store));
+	size_t count = sim_ledger_count();
+	sim_run_until(world->loop, sim_now(world->loop) + 5000000);
+	if (!world_is_failed(world) || sim_ledger_count() != count)
+		sim_violation("the store was restored, and the route goes on");
+}
+
+// Stopped in this life and in the next, until a person has decided.
+void check_behind(struct world *world)
+{
+	world_counts.behind++;
+	wait_for_stop(world);
+	world_stop(world);
+	if (!world->sink->remembers && !sim_store_stop_kept(world->store))
+		sim_violation("what only the executor knew was not kept");
+	world_start(world);
+	wait_for_stop(world);
+	if (!world->sink->remembers) { // one that remembers needs a new place
+		sim_store_resume(world->store);
+		world_catch_up(world);
+	}
+	world_stop(world);
+}
+
+// While the route dozes, writers wake it: nobody waits for the guard, which comes once a second.
+void check_wake_up(struct world *world)
+{
+	for (int i = 0; i < 4; i++) {
+		sim_run_until(world->loop, sim_now(world->loop) + sim_between(0, 4000000));
+		sim_store_write(world->store);
+		sim_run_until(world->loop, sim_now(world->loop) + 150000);
+		const struct meow_event *event = sim_store_last(world->store);
+		if (world_wants(event) && !sim_ledger_has(event->position))
+			sim_violation("position %ld woke nobody", (long)event->position);
+	}
+}
+
+// --- leases ---
+
+static struct relay *owner(struct world *world)
+{
+	for (int i = 0; i < world->relay_count; i++)
+		if (strcmp(sim_store_holder(world->store), world->relays[i].name) == 0)
+			return &world->relays[i];
+	return NULL;
+}
+
+// Everything that is there arrives within so long.
+static void check_arrival(struct world *world, int64_t within_us, const char *what)
+{
+	const struct meow_event *event = sim_store_last(world->store);
+	sim_run_until(world->loop, sim_now(world->loop) + within_us);
+	if (world_wants(event) && !sim_ledger_has(event->position))
+		sim_violation("%s: after %ld ms position %ld is not there, %s has the lease", what, (long)within_us / 1000,
+			(long)event->position, sim_store_holder(world->store));
+	world_counts.taken_over++;
+}
+
+static void write_and_commit(struct world *world)
+{
+	sim_store_write(world->store);
+	sim_run_until(world->loop, sim_now(world->loop) + 5000);
+}
+
+// While one relay waits, the other dies, freezes, or ends as it should.
+void check_take_over(struct world *world)
+{
+	int64_t lease_us = world->route_settings.lease_ms * 1000;
+	struct relay *first = owner(world);
+	if (!first)
+		sim_violation("nobody has the lease: %s", sim_store_holder(world->store));
+	if (sim_chance(50)) {
+		sim_loop_freeze(first->loop, true);
+		write_and_commit(world);
+		check_arrival(world, lease_us + 200000, "frozen");
+		sim_loop_freeze(first->loop, false);
+		sim_run_until(world->loop, sim_now(world->loop) + 1000000);
+		if (owner(world) == first)
+			sim_violation("one that woke has taken its lease back");
+		first = owner(world);
+	}
+	route_stop(first->route);
+	while (!first->stopped)
+		sim_run_until(world->loop, sim_now(world->loop) + 1000);
+	write_and_commit(world);
+	check_arrival(world, 60000, "stopped");
+	world_kill(first);
+	world_start_relay(first);
+	sim_run_until(world->loop, sim_now(world->loop) + 100000);
+	first = owner(world);
+	world_kill(first);
+	write_and_commit(world);
+	check_arrival(world, lease_us + 100000, "killed");
+	world_start_relay(first);
+}

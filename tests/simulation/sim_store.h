@@ -1,0 +1,72 @@
+// sim_store.h: a simulated store with writers. A transaction draws ids, for some aggregates after it locked them and for some
+// ids that it never uses, waits, and commits or rolls back; its events become visible all at once, so ids appear in any
+// order, with holes. Until it has ended it holds the sequence. Requests take effect at some moment between question and
+// answer; a connection may break before or after that, and what a process sent before it died may take effect later.
+#ifndef SIMULATION_SIM_STORE_H
+#define SIMULATION_SIM_STORE_H
+
+#include "sim.h"
+#include "store/session.h"
+
+#define SIM_AGGREGATES 12 // "a0" to "a11"
+
+struct sim_store;
+
+// What the store must know of the route to judge its checkpoints.
+struct sim_store_watch {
+	bool (*wants)(const struct meow_event *event);
+	bool (*had)(int64_t position); // the sink, at any time
+};
+
+struct sim_store_settings {
+	unsigned rollback_percent, early_percent, lost_percent; // of transactions; of requests
+	unsigned prepared_percent;
+	int writers;
+	int64_t until_us; // when writers end
+	bool start_now;   // the route skips what was there before
+	bool steady;      // nothing befalls it: what was delivered never gets less
+};
+
+struct sim_store *sim_store_create(
+	struct loop *loop, const struct sim_store_settings *settings, const struct sim_store_watch *watch);
+void sim_store_destroy(struct sim_store *store);
+struct session_source sim_store_source(struct sim_store *store);
+void sim_store_calm(struct sim_store *store); // no more faults
+
+// Committed events, in the order of their ids.
+size_t sim_store_count(const struct sim_store *store);
+int64_t sim_store_head(const struct sim_store *store);
+// The event at this position, NULL if none is committed there.
+const struct meow_event *sim_store_at(const struct sim_store *store, int64_t position);
+const struct meow_event *sim_store_last(const struct sim_store *store);
+
+// The checkpoint's row.
+int64_t sim_store_position(const struct sim_store *store);
+int64_t sim_store_error_position(const struct sim_store *store);
+const char *sim_store_state(const struct sim_store *store);
+const char *sim_store_reason(const struct sim_store *store);
+const char *sim_store_holder(const struct sim_store *store); // of the lease, "" if it is free
+bool sim_store_stop_kept(const struct sim_store *store);
+void sim_store_note_start(struct sim_store *store);     // a route is started for the first time
+int64_t sim_store_start(const struct sim_store *store); // where the first checkpoint stood, 0 unless start: now
+bool sim_store_is_dead(const struct sim_store *store, int64_t position); // set aside
+
+// One transaction more, which commits within some milliseconds.
+void sim_store_write(struct sim_store *store);
+
+// As the operator's commands.
+void sim_store_skip(struct sim_store *store, int64_t position);
+void sim_store_resume(struct sim_store *store);
+void sim_store_pause(struct sim_store *store, bool paused);
+void sim_store_raise_generation(struct sim_store *store);
+
+// What befalls it. Restored from a copy of some time ago, or failed over to a standby without the tail: what was
+// committed since is gone, its ids are drawn again, connections are lost.
+void sim_store_restore(struct sim_store *store);
+// It crashes: connections and open transactions are lost, prepared ones stay under other names, and the sequence stands
+// further on, or back at the last id that anything durable shows.
+void sim_store_crash(struct sim_store *store);
+// Its clock jumps: leases count by it.
+void sim_store_set_clock(struct sim_store *store, int64_t ahead_us);
+
+#endif

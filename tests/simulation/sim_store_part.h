@@ -1,0 +1,141 @@
+// sim_store_part.h: what the files of the simulated store share. sim_store.c has the store and what befalls it,
+// sim_writers.c its writers, sim_serve.c what requests do to it, sim_session.c the connections over which they come.
+#ifndef SIMULATION_SIM_STORE_PART_H
+#define SIMULATION_SIM_STORE_PART_H
+
+#include "sim_store.h"
+
+#define TX_EVENTS 6
+#define HOLDERS_MOST 64
+#define POSITIONS_MOST 65536
+
+struct stored {
+	struct meow_event event;
+	char id[16];
+	char data[24];
+	bool committed;
+	int64_t committed_us;
+	int aggregate;
+};
+
+struct transaction {
+	struct sim_store *store;
+	struct transaction *next;
+	int64_t ids[TX_EVENTS];
+	int aggregates[TX_EVENTS];
+	size_t count;
+	int64_t drawn; // the highest id, used or not
+	uint64_t number;
+	bool holds;    // has drawn an id
+	bool dead;     // its server has gone
+	bool notifies; // the relay dozed when it inserted
+	bool lasting;  // it commits, soon
+	bool prepared; // it survives its server, under another name
+	bool renamed;
+};
+
+struct row {
+	char holder[16]; // of the lease, empty if it is free
+	int64_t until_us, length_us;
+	bool there, paused, stop_kept, resume;
+	int64_t delivered, position, generation, epoch, error_position;
+	char *fingerprint;
+	char state[16], reason[MEOW_ERROR_TEXT_SIZE];
+};
+
+// What a copy of the store would hold.
+struct copy {
+	int64_t at_us, last;
+	struct row row;
+};
+
+struct sim_store {
+	bool dead[POSITIONS_MOST]; // by position: set aside
+	struct loop *loop;
+	struct sim_store_settings settings;
+	const struct sim_store_watch *watch;
+	struct stored **events; // by id - 1
+	size_t capacity;
+	int64_t last;
+	int64_t versions[SIM_AGGREGATES];
+	bool locked[SIM_AGGREGATES];
+	struct transaction *open;
+	uint64_t transactions;
+	int64_t doze_until_us;
+	struct row row;
+	struct sim_session *sessions;
+	uint64_t session_count;
+	int64_t clock_ahead_us;
+	int64_t skipped; // an operator's decision
+	size_t committed;
+	uint32_t timeline;
+	int64_t started_at; // the head when it was made
+	int64_t start;
+	struct copy copies[64];
+	size_t copy_count;
+};
+
+enum kind { OPEN, READ, HEAD, LOOK, DOZE, FIND, LOAD, SAVE, ACQUIRE, RENEW, RELEASE, ASIDE };
+
+struct request {
+	struct request *next;
+	struct sim_session *session;
+	enum kind kind;
+	void *arg;
+	bool forgotten, done;
+	bool unsent; // the process was dead when it asked
+	union {
+		session_open_fn *open;
+		session_rows_fn *rows;
+		session_head_fn *head;
+		session_look_fn *look;
+		session_done_fn *done;
+		session_event_fn *event;
+		session_checkpoint_fn *checkpoint;
+		session_lease_fn *lease;
+	} fn;
+	struct session_read read;
+	struct session_rows rows;
+	int64_t number;
+	struct session_holder holders[HOLDERS_MOST];
+	size_t holder_count;
+	struct checkpoint save;
+	char state[16], reason[MEOW_ERROR_TEXT_SIZE];
+	char *fingerprint;
+	bool conflict;
+	char *letters;
+	struct session_letters aside;
+	struct session_lease lease;
+	struct session_lease_state leased;
+	char relay[16], holder[16];
+};
+
+struct sim_session {
+	struct session base;
+	struct sim_session *next;
+	struct sim_store *store;
+	struct loop *loop; // of the process whose session it is
+	uint64_t number;
+	struct request *first;
+	loop_fn *notify;
+	void *notify_arg;
+	bool dead, destroyed, inside, scheduled;
+};
+
+// --- sim_writers.c
+void writers_start(struct sim_store *store);
+struct stored *writers_draw(struct sim_store *store); // an id that nobody uses yet
+void writers_end(struct sim_store *store, bool all);  // their server goes; without `all` prepared transactions stay
+
+// --- sim_serve.c
+void serve(struct sim_store *store, struct request *request);         // at one moment
+void serve_holders(struct sim_store *store, struct request *request); // of a look: its second statement
+void serve_answer(struct request *request, const struct meow_error *err);
+void serve_free(struct request *request);
+
+// --- sim_session.c
+void sessions_notify(struct sim_store *store); // all of them, soon
+void sessions_break(struct sim_store *store);
+void sessions_free(struct sim_store *store);
+
+#endif
