@@ -47,7 +47,7 @@ void route_drop_sink(struct route *route)
 {
 	if (route->session)
 		session_forget(route->session, &route->opening);
-	route->acquiring = false;
+	route->acquiring = route->loading_waits = false;
 	route_watch_unfollow(route);
 	follow_destroy(route->follow);
 	route->follow = NULL;
@@ -313,7 +313,9 @@ static void on_saved(void *arg, const struct meow_error *err)
 	lease_renew(&route->lease, route->save_asked_us);
 	if (route->saving_decision)
 		route->decision = false;
-	if (route->phase == PHASE_SAVING && !route->dirty)
+	if (route->loading_waits)
+		route_load_checkpoint(route);
+	else if (route->phase == PHASE_SAVING && !route->dirty)
 		route->pausing && !route->stopping ? rest_after_drain(route) : route_release(route);
 	else if (route->phase == PHASE_SAVING)
 		route_save(route);

@@ -204,6 +204,8 @@ static void take(struct route *route, const struct session_lease_state *state)
 	route->cut = state->cut;
 	route->waits_for[0] = '\0';
 	route->lease_free_us = -1;
+	route->dirty = false; // what was noted under the lease before: another relay may have gone further since
+	loop_timer_stop(route->save_timer);
 	route->phase = PHASE_OPENING;
 	atomic_store(&route->env.metrics->epoch, state->epoch);
 	session_on_notify(route->session, NULL, NULL);

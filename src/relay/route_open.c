@@ -75,8 +75,16 @@ static void on_open(void *arg, const struct session_info *info, const struct meo
 
 // --- the checkpoint ---
 
+// What this executor noted last and could not save yet goes first: else the row would say less than it did, and the
+// checkpoint would go back.
 void route_load_checkpoint(struct route *route)
 {
+	route->loading_waits = route->saving;
+	if (route->saving)
+		return;
+	if (route->dirty && route_may_save(route))
+		route_save(route);
+	route->dirty = false;
 	session_checkpoint_load(
 		route->session, route->settings.name, route->layout, route->settings.partition, on_checkpoint, &route->opening);
 }
