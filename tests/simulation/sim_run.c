@@ -4,6 +4,9 @@
 const struct sim_sink *const sim_sinks[] = {
 	&sim_plain_once,
 	&sim_plain_parts,
+#ifdef HAVE_REDIS
+	&sim_redis,
+#endif
 };
 const size_t sim_sink_count = sizeof(sim_sinks) / sizeof(*sim_sinks);
 

@@ -157,6 +157,7 @@ void world_cause_trouble(void *arg)
 		return;
 	case SINK_LOSES_TAIL:
 		world->sink->lose_tail();
+		world->resumes = 1; // to before its first batch
 		return;
 	case GENERATION_RISES:
 		sim_store_raise_generation(world->store);
@@ -183,6 +184,12 @@ bool world_is_failed(const struct world *world)
 	return strcmp(sim_store_state(world->store), "FAILED") == 0;
 }
 
+// What a sink that lost something makes a route say.
+static bool says_lost(const char *reason)
+{
+	return strstr(reason, "has forgotten") || strstr(reason, "remembers less") || strstr(reason, "lacks the entry");
+}
+
 void world_operate(struct world *world)
 {
 	int64_t position = sim_store_error_position(world->store);
@@ -194,7 +201,7 @@ void world_operate(struct world *world)
 	if (position && position == world->sink_settings.poison) {
 		world_counts.skipped++;
 		sim_store_skip(world->store, position);
-	} else if (world->resumes > 0 && (strstr(reason, "has forgotten") || strstr(reason, "remembers less"))) {
+	} else if (world->resumes > 0 && says_lost(reason)) {
 		world->resumes--;
 		world->gave_up = true;
 		sim_store_resume(world->store);
@@ -210,7 +217,7 @@ void world_catch_up(struct world *world)
 {
 	for (int i = 0; i < 600; i++) {
 		sim_run_until(world->loop, sim_now(world->loop) + 100000);
-		if (sim_store_position(world->store) >= sim_store_head(world->store))
+		if (sim_store_position(world->store) >= sim_store_head(world->store) && !world_is_failed(world))
 			return;
 		if (world->trouble == STORE_RESTORED && !world->must_stop && world_says_behind(world))
 			return;       // by what was in flight in that moment

@@ -113,6 +113,7 @@ static int finish(const struct arguments *arguments, double spent)
 {
 	say_seen();
 	bool complete = sim_steps_say(arguments->steps);
+	sim_sections_free();
 	printf("%llu seeds, 0 violations, %.0f a minute\n", (unsigned long long)arguments->count,
 		(double)arguments->count * 60 / spent);
 	if (complete || arguments->only || arguments->count < STEPS_AFTER)
@@ -131,6 +132,9 @@ int main(int argc, char **argv)
 		return 0;
 	}
 	log_setup((enum log_level)(LOG_ERROR + 1), LOG_LOGFMT);
+#ifndef HAVE_REDIS
+	sim_steps_leave_out(REDIS_CONNECTS, REDIS_ANSWERS);
+#endif
 	double began = seconds();
 	case_standstill();
 	case_batches();
