@@ -46,6 +46,8 @@ uint64_t text_hash(uint64_t hash, struct meow_bytes bytes)
 	return hash;
 }
 
+#define DAY_US ((int64_t)86400 * 1000000)
+
 // Days since 1970-01-01 and back, for the proleptic Gregorian calendar (Howard Hinnant, "chrono-Compatible Low-Level
 // Date Algorithms"), so that no time zone of the process can interfere and any year of PostgreSQL's passes.
 static int64_t days_of_date(int64_t year, unsigned month, unsigned day)
@@ -81,9 +83,8 @@ static void put_digits(char *at, int64_t number, int digits)
 
 void text_time(int64_t time_us, char ret_text[TEXT_TIME_SIZE])
 {
-	int64_t day_us = 86400 * (int64_t)1000000;
-	int64_t days = time_us / day_us - (time_us % day_us < 0);
-	int64_t rest = time_us - days * day_us;
+	int64_t days = time_us / DAY_US - (time_us % DAY_US < 0);
+	int64_t rest = time_us - days * DAY_US;
 	int64_t year;
 	unsigned month, day;
 	date_of_days(days, &year, &month, &day);
@@ -167,7 +168,11 @@ bool text_to_time(struct meow_bytes text, int64_t *ret_time_us)
 	date_of_days(days, &back_year, &back_month, &back_day);
 	if (back_month != (unsigned)month || back_day != (unsigned)day) // 30 February
 		return false;
-	*ret_time_us = ((days * 1440 + hour * 60 + minute - offset) * 60 + second) * 1000000 + fraction;
+	int64_t time_us = ((days * 1440 + hour * 60 + minute - offset) * 60 + second) * 1000000 + fraction;
+	// An offset, or a leap second, may lead into a year that RFC 3339 cannot write.
+	if (time_us < days_of_date(0, 1, 1) * DAY_US || time_us >= days_of_date(10000, 1, 1) * DAY_US)
+		return false;
+	*ret_time_us = time_us;
 	return true;
 }
 

@@ -113,7 +113,9 @@ static void test_times_go_to_text_and_back(void **state)
 	text_time(time_us, text);
 	assert_string_equal(text, "2026-11-23T08:00:00.500000Z");
 	static const char *const bad[] = {"2026-02-30T00:00:00Z", "2026-11-23", "2026-11-23T10:00:00",
-		"2026-11-23T25:00:00Z", "2026-11-23T10:00:00.Z", "2026-11-23T10:00:00Zx", "-026-11-23T10:00:00Z"};
+		"2026-11-23T25:00:00Z", "2026-11-23T10:00:00.Z", "2026-11-23T10:00:00Zx", "-026-11-23T10:00:00Z",
+		// In UTC these lie in years of less or more than four digits.
+		"0000-01-01T00:00:00+00:01", "9999-12-31T23:59:60Z", "9999-12-31T23:00:00-02:00"};
 	for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++)
 		assert_false(text_to_time(bytes_of(bad[i]), &time_us));
 }
