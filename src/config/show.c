@@ -3,6 +3,7 @@
 
 #include "base/text.h"
 
+#include <ctype.h>
 #include <string.h>
 
 #define REDACTED "***"
@@ -14,45 +15,90 @@ static void put_span(struct buffer *out, const char *from, const char *to)
 	buffer_put(out, from, (size_t)(to - from));
 }
 
-// The end of "scheme://", or the text's start if it has none.
+// Behind "scheme://". NULL if the text does not begin so, and is libpq's "key=value ...".
 static const char *behind_scheme(const char *url)
 {
-	const char *mark = strstr(url, "://");
-	return mark == NULL ? url : mark + 3;
+	const char *end = url;
+	while (isalnum((unsigned char)*end) || (*end != '\0' && strchr("+-.", *end) != NULL))
+		end++;
+	return strncmp(end, "://", 3) == 0 ? end + 3 : NULL;
 }
 
-// password=, sslpassword= and alike, in a query or in libpq's "key=value" text.
+// password, sslpassword and alike. A name with an escape in it may be one of these, too.
+static bool is_secret_name(const char *name, size_t size)
+{
+	static const char word[] = "password";
+	for (size_t i = 0; i < size; i++)
+		if (name[i] == '%' || (size - i >= strlen(word) && strncasecmp(name + i, word, strlen(word)) == 0))
+			return true;
+	return false;
+}
+
+// "?key=value&key=value"
+static void put_query(struct buffer *out, const char *text)
+{
+	while (*text != '\0') {
+		const char *end = text + strcspn(text, "&"), *value = memchr(text, '=', (size_t)(end - text));
+		if (value != NULL && is_secret_name(text, (size_t)(value - text))) {
+			put_span(out, text, value + 1);
+			buffer_put_text(out, REDACTED);
+			put_span(out, end, end + (*end != '\0'));
+		} else {
+			put_span(out, text, end + (*end != '\0'));
+		}
+		text = end + (*end != '\0');
+	}
+}
+
+// The end of a value of "key=value key='value'", as libpq reads it: a backslash takes the next character.
+static const char *value_end(const char *at)
+{
+	bool quoted = *at == '\'';
+	for (at += quoted; *at != '\0' && (quoted ? *at != '\'' : !isspace((unsigned char)*at)); at++)
+		if (*at == '\\' && at[1] != '\0')
+			at++;
+	return at + (*at == '\'');
+}
+
+static const char *behind_blanks(const char *at)
+{
+	while (isspace((unsigned char)*at))
+		at++;
+	return at;
+}
+
+// "key = value key=value": blanks may stand around the sign.
 static void put_parameters(struct buffer *out, const char *text)
 {
-	for (const char *at = text; *at != '\0';) {
-		const char *mark = strcasestr(at, "password=");
-		if (mark == NULL) {
-			buffer_put_text(out, at);
-			return;
-		}
-		const char *value = mark + strlen("password=");
-		put_span(out, at, value);
-		buffer_put_text(out, REDACTED);
-		if (*value == '\'') { // quoted, with \' inside
-			for (value++; *value != '\0' && *value != '\''; value++)
-				if (*value == '\\' && value[1] != '\0')
-					value++;
-			at = *value == '\0' ? value : value + 1;
+	while (*text != '\0') {
+		const char *name = behind_blanks(text), *name_end = name;
+		while (*name_end != '\0' && *name_end != '=' && !isspace((unsigned char)*name_end))
+			name_end++;
+		const char *end = behind_blanks(name_end);
+		if (*end == '=') {
+			const char *value = behind_blanks(end + 1);
+			end = value_end(value);
+			bool secret = is_secret_name(name, (size_t)(name_end - name));
+			put_span(out, text, secret ? value : end);
+			buffer_put_text(out, secret ? REDACTED : "");
 		} else {
-			at = value + strcspn(value, "& ");
+			put_span(out, text, end);
 		}
+		text = end;
 	}
 }
 
 void config_redact_url(const char *url, struct buffer *out)
 {
 	const char *start = behind_scheme(url);
-	if (start == url) {
+	if (start == NULL) {
 		put_parameters(out, url);
 		return;
 	}
-	// A raw "/" or "@" may stand in a password that should have been escaped: the last "@" in front of the query counts.
-	const char *query = start + strcspn(start, "?#");
+	// To libpq an "@" in front of any "/" ends the password, whatever else stands in it. A raw "/" or "@" may stand in one
+	// that should have been escaped: the last "@" in front of the query counts.
+	const char *first = start + strcspn(start, "@/"), *from = *first == '@' ? first : start;
+	const char *query = from + strcspn(from, "?#");
 	const char *at_sign = memrchr(start, '@', (size_t)(query - start));
 	const char *colon = at_sign == NULL ? NULL : memchr(start, ':', (size_t)(at_sign - start));
 	if (colon == NULL) {
@@ -62,7 +108,7 @@ void config_redact_url(const char *url, struct buffer *out)
 		buffer_put_text(out, REDACTED);
 		put_span(out, at_sign, query);
 	}
-	put_parameters(out, query);
+	put_query(out, query);
 }
 
 // --- config show

@@ -441,6 +441,14 @@ static void test_passwords_are_not_shown(void **state)
 		{"redis://:pw@h:6379/0", "redis://:***@h:6379/0"},
 		{"host=h password='a b\\'c' sslpassword=x user=u", "host=h password=*** sslpassword=*** user=u"},
 		{"", ""},
+		// All of these libpq understands, too.
+		{"postgresql://me:ge?heim@h/db", "postgresql://me:***@h/db"},
+		{"postgresql://me:ge#heim@h/db?x=y", "postgresql://me:***@h/db?x=y"},
+		{"host=h password = geheim user=u", "host=h password = *** user=u"},
+		{"password=ge\\ heim host=h", "password=*** host=h"},
+		{"password=geheim options=a://b", "password=*** options=a://b"},
+		{"postgresql://h/db?pass%77ord=geheim&x=y", "postgresql://h/db?pass%77ord=***&x=y"},
+		{"postgresql://h/db?password=ge heim", "postgresql://h/db?password=***"},
 	};
 	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
 		struct buffer out;
