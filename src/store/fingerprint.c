@@ -34,32 +34,54 @@ static bool next_word(struct meow_bytes *rest, char *word, size_t size)
 	return true;
 }
 
-static bool next_number(struct meow_bytes *rest, int base, bool is_signed, uint64_t *ret_number)
+// Only as fingerprint_text writes them: what strtoull would take beyond that (blanks, signs, too many digits) is no number
+// of ours.
+static bool next_natural(struct meow_bytes *rest, uint64_t *ret_number)
 {
 	char word[24];
 	if (!next_word(rest, word, sizeof(word)))
 		return false;
-	char *end;
-	*ret_number = is_signed ? (uint64_t)strtoll(word, &end, base) : strtoull(word, &end, base);
-	return *end == '\0';
+	uint64_t number = 0;
+	for (const char *at = word; *at != '\0'; at++) {
+		uint64_t digit = (uint64_t)(*at - '0');
+		if (digit > 9 || number > (UINT64_MAX - digit) / 10)
+			return false;
+		number = number * 10 + digit;
+	}
+	*ret_number = number;
+	return word[0] != '0' || word[1] == '\0';
+}
+
+static bool next_integer(struct meow_bytes *rest, int64_t *ret_number)
+{
+	char word[24];
+	return next_word(rest, word, sizeof(word)) && text_to_int64(bytes_of(word), ret_number) &&
+		   (word[0] != '0' || word[1] == '\0') && (word[0] != '-' || word[1] != '0');
+}
+
+static bool next_hash(struct meow_bytes *rest, uint64_t *ret_hash)
+{
+	char word[24];
+	if (!next_word(rest, word, sizeof(word)) || strspn(word, "0123456789abcdef") != 16 || word[16] != '\0')
+		return false;
+	*ret_hash = strtoull(word, NULL, 16);
+	return true;
 }
 
 bool fingerprint_parse(struct meow_bytes text, struct fingerprint *ret_fingerprint)
 {
 	struct fingerprint parsed = {0};
 	char version_word[4];
-	uint64_t timeline, position, version;
+	uint64_t timeline;
 	if (!next_word(&text, version_word, sizeof(version_word)) || strcmp(version_word, "1") != 0 ||
 		!next_word(&text, parsed.store_id, sizeof(parsed.store_id)) ||
-		!next_number(&text, 10, false, &parsed.system_identifier) || !next_number(&text, 10, false, &timeline) ||
-		!next_number(&text, 10, true, &position) || !next_number(&text, 10, true, &version) ||
-		!next_number(&text, 10, false, &parsed.transaction_id) || !next_number(&text, 16, false, &parsed.data_hash))
+		!next_natural(&text, &parsed.system_identifier) || !next_natural(&text, &timeline) ||
+		!next_integer(&text, &parsed.position) || !next_integer(&text, &parsed.version) ||
+		!next_natural(&text, &parsed.transaction_id) || !next_hash(&text, &parsed.data_hash))
 		return false;
 	if (timeline > UINT32_MAX)
 		return false;
 	parsed.timeline = (uint32_t)timeline;
-	parsed.position = (int64_t)position;
-	parsed.version = (int64_t)version;
 	parsed.aggregate_id = text;
 	*ret_fingerprint = parsed;
 	return true;

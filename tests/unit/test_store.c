@@ -78,7 +78,11 @@ static void fingerprint_reads_what_it_writes(void **state)
 	assert_true(bytes_equal(read.aggregate_id, MEOW_BYTES("o 1")));
 	assert_int_equal(fingerprint_compare(&read, &store, &event, NULL), FINGERPRINT_SAME);
 	free(text);
-	static const char *const bad[] = {"", "1", "2 a 1 1 1 1 1 0 x", "1 a b c d", "1 a 1 1 x 1 1 0 id"};
+	static const char *const bad[] = {"", "1", "2 a 1 1 1 1 1 0 x", "1 a b c d", "1 a 1 1 x 1 1 0 id",
+		"1 a 1 1 1 1 1 00000000000000ff", "1 a -1 1 1 1 1 00000000000000ff id", "1 a 1 +1 1 1 1 00000000000000ff id",
+		"1 a 1 1 1 1 01 00000000000000ff id", "1 a 18446744073709551616 1 1 1 1 00000000000000ff id",
+		"1 a 1 1 1 1 1 ff id"};
+	assert_true(fingerprint_parse(MEOW_BYTES("1 a 1 1 1 -1 1 00000000000000ff id"), &read));
 	for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++)
 		assert_false(fingerprint_parse(bytes_of(bad[i]), &read));
 }
