@@ -67,8 +67,23 @@ static bool parse_error(yajl_handle handle, struct meow_bytes text, bool at_end,
 	return false;
 }
 
+// yajl 2.1 takes vertical tabs and form feeds for blanks, which JSON does not.
+static bool check_blanks(struct meow_bytes text, struct meow_error *err)
+{
+	static const char foreign[] = "\v\f";
+	for (const char *c = foreign; *c != '\0'; c++) {
+		const char *at = text.size == 0 ? NULL : memchr(text.data, *c, text.size);
+		if (at != NULL)
+			return error_set(err, MEOW_INVALID, "column %zu: not JSON: byte 0x%02X is none of its blanks",
+				json_text_column(text, (size_t)(at - text.data)), (unsigned)*c);
+	}
+	return true;
+}
+
 bool json_text_parse(yajl_handle handle, struct meow_bytes text, struct meow_error *err)
 {
+	if (!check_blanks(text, err))
+		return false;
 	yajl_status status = yajl_parse(handle, (const unsigned char *)text.data, text.size);
 	if (status == yajl_status_client_canceled)
 		return false;

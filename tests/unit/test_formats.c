@@ -385,6 +385,8 @@ static void test_a_bad_line_is_refused_with_its_column(void **state)
 		{"{\"expect\":true}", "column 11: \"expect\" must be"},
 		{"{\"type\":\"a\\u0000b\"}", "column 9: \"type\" must not contain \\u0000"},
 		{"{\"type\":\"\\udc00\"}", "column 9: \"type\" has half of a surrogate pair"},
+		{"{\"data\":[\v]}", "column 10: not JSON: byte 0x0B is none of its blanks"}, // yajl takes it
+		{"{\"data\":1\f}", "column 10: not JSON: byte 0x0C is none of its blanks"},
 		{"{\"data\":\"a\tb\"}", "column 11: not JSON: lexical error: "},
 		{"{\"data\":\"注\xFFz\"}", "column 11: byte 0xFF is not UTF-8"},
 		{"{\"data\":\"\xE6\xB3\"}", "column 10: byte 0xE6 is not UTF-8"},
