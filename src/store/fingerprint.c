@@ -24,7 +24,8 @@ char *fingerprint_text(const struct store_identity *store, const struct meow_eve
 static bool next_word(struct meow_bytes *rest, char *word, size_t size)
 {
 	const char *space = rest->size ? memchr(rest->data, ' ', rest->size) : NULL;
-	if (!space || (size_t)(space - rest->data) >= size || space == rest->data)
+	if (!space || (size_t)(space - rest->data) >= size || space == rest->data ||
+		memchr(rest->data, '\0', (size_t)(space - rest->data)))
 		return false;
 	size_t length = (size_t)(space - rest->data);
 	memcpy(word, rest->data, length);

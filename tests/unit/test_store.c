@@ -82,6 +82,7 @@ static void fingerprint_reads_what_it_writes(void **state)
 		"1 a 1 1 1 1 1 00000000000000ff", "1 a -1 1 1 1 1 00000000000000ff id", "1 a 1 +1 1 1 1 00000000000000ff id",
 		"1 a 1 1 1 1 01 00000000000000ff id", "1 a 18446744073709551616 1 1 1 1 00000000000000ff id",
 		"1 a 1 1 1 1 1 ff id"};
+	assert_false(fingerprint_parse(MEOW_BYTES("1 a\0b 1 1 1 1 1 00000000000000ff id"), &read));
 	assert_true(fingerprint_parse(MEOW_BYTES("1 a 1 1 1 -1 1 00000000000000ff id"), &read));
 	for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++)
 		assert_false(fingerprint_parse(bytes_of(bad[i]), &read));
