@@ -341,7 +341,8 @@ static bool write_step(struct redis *redis)
 
 void redis_flight_write(struct redis *redis)
 {
-	if (redis->step != START_DONE)
+	// After a failure nothing more is planned: what could not be may not be passed by.
+	if (redis->step != START_DONE || wire_has_failed(redis->wire))
 		return;
 	do {
 		while (write_step(redis))

@@ -3,6 +3,7 @@
 #include "base/text.h"
 
 #include <stdatomic.h>
+#include <stdio.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -86,8 +87,9 @@ void log_write(enum log_level level, const char *message, const struct log_field
 			put_number(&line, json, fields[i].key, fields[i].number);
 	}
 	buffer_put_text(&line, json ? "}\n" : "\n");
-	// A log that cannot be written must not stop the work, so a failure here has nowhere to go.
-	if (!line.failed && write(STDERR_FILENO, line.data, line.size) < 0)
+	// Without memory for the line what happened is said all the same. A log that cannot be written must not stop the work, so
+	// a failure here has nowhere to go.
+	if ((line.failed ? dprintf(STDERR_FILENO, "%s\n", message) : write(STDERR_FILENO, line.data, line.size)) < 0)
 		line.failed = true;
 	buffer_finish(&line);
 }

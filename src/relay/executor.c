@@ -1,9 +1,12 @@
 #include "relay/executor.h"
 
+#include "base/log.h"
+
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define REPORT_US INT64_C(1000000) // for what changes with time alone; the rest is told at once
 
@@ -62,6 +65,16 @@ static void on_stopped(void *arg)
 	loop_stop(((struct executor *)arg)->loop);
 }
 
+// Between threads. Without memory for one post nothing can end in order either, and what cannot be told could be a stop: as
+// after a kill, the next start finds everything where it was.
+static void post(struct loop *loop, loop_fn *fn, void *arg)
+{
+	if (loop_post(loop, fn, arg))
+		return;
+	LOG_LINE(LOG_ERROR, "out of memory: the process ends");
+	_exit(error_exit_status(MEOW_UNAVAILABLE));
+}
+
 static void *run(void *arg)
 {
 	struct executor *executor = arg;
@@ -69,8 +82,7 @@ static void *run(void *arg)
 	loop_timer_start(executor->report_timer, 0);
 	loop_run(executor->loop);
 	refresh_report(executor);
-	if (!loop_post(executor->main_loop, executor->ended, executor->arg))
-		abort(); // without memory for one post the process cannot end in order either
+	post(executor->main_loop, executor->ended, executor->arg);
 	return NULL;
 }
 
@@ -134,14 +146,12 @@ static void reopen_route(void *arg)
 
 void executor_stop(struct executor *executor)
 {
-	if (!loop_post(executor->loop, stop_route, executor))
-		abort();
+	post(executor->loop, stop_route, executor);
 }
 
 void executor_reopen(struct executor *executor)
 {
-	if (!loop_post(executor->loop, reopen_route, executor))
-		abort();
+	post(executor->loop, reopen_route, executor);
 }
 
 void executor_destroy(struct executor *executor)

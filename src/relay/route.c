@@ -59,9 +59,12 @@ void route_drop_sink(struct route *route)
 	route->start_proof = NULL;
 	struct window_mark mark = window_mark(route->window);
 	if (mark.fingerprint && mark.delivered >= route->executor_delivered) { // a restart may have begun further back
-		free(route->executor_fingerprint);
-		route->executor_fingerprint = strdup(mark.fingerprint);
-		route->executor_delivered = mark.delivered;
+		char *fingerprint = strdup(mark.fingerprint);
+		if (fingerprint) { // without memory the older one still proves something
+			free(route->executor_fingerprint);
+			route->executor_fingerprint = fingerprint;
+			route->executor_delivered = mark.delivered;
+		}
 	}
 	window_reset(route->window, 0, 0, NULL);
 	route->watch.looking = route->pausing = false;
@@ -91,7 +94,7 @@ void route_destroy(struct route *route)
 {
 	if (!route)
 		return;
-	if (route->window)
+	if (route->window && route->save_timer) // else it is half-built, and has none
 		route_drop_sink(route);
 	if (route->session)
 		drop_session(route);

@@ -1,0 +1,318 @@
+// Every allocation of the relay's own objects fails once, from the start of an executor until everything is in the sink, and
+// then each n-th one four times, so that recovery lacks memory, too. It may refuse to start, with an error that says so;
+// once it runs it gets on by itself, and the sink has each event once, in order. The linker leads the calls of our own
+// objects to the functions below (--wrap); a sanitizer sees what leaks.
+#include "counter.h"
+#include "database.h"
+
+#include "base/log.h"
+#include "connectors/file/file.h"
+#include "relay/executor.h"
+#ifdef HAVE_REDIS
+#include "connectors/redis/redis.h"
+
+#include <hiredis/hiredis.h>
+#endif
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#define EVENTS 12
+#define LONGEST_MS 20000
+#define LEAST_ALLOCATIONS 40
+
+static _Atomic long countdown; // the allocation at which it reaches 0 fails
+static _Atomic long period;    // and then again after so many
+static _Atomic int left;       // so often
+static _Atomic bool fired;
+
+void *__wrap_malloc(size_t size);
+void *__wrap_calloc(size_t count, size_t size);
+void *__wrap_realloc(void *memory, size_t size);
+char *__wrap_strdup(const char *text);
+void *__real_malloc(size_t size);
+void *__real_calloc(size_t count, size_t size);
+void *__real_realloc(void *memory, size_t size);
+char *__real_strdup(const char *text);
+
+static bool is_refused(void)
+{
+	if (countdown <= 0 || --countdown != 0)
+		return false;
+	fired = true;
+	if (--left > 0)
+		countdown = period;
+	return true;
+}
+
+void *__wrap_malloc(size_t size)
+{
+	return is_refused() ? NULL : __real_malloc(size);
+}
+
+void *__wrap_calloc(size_t count, size_t size)
+{
+	return is_refused() ? NULL : __real_calloc(count, size);
+}
+
+void *__wrap_realloc(void *memory, size_t size)
+{
+	return is_refused() ? NULL : __real_realloc(memory, size);
+}
+
+char *__wrap_strdup(const char *text)
+{
+	return is_refused() ? NULL : __real_strdup(text);
+}
+
+static bool on_postgres, to_redis;
+#ifdef HAVE_REDIS
+static struct server *redis;
+#endif
+
+// One relay with one route that did not exist before.
+struct world {
+	const char *url;
+	struct session_source source;
+	struct config *config;
+	char name[32], path[512];
+	struct loop *loop;
+	struct executor *executor;
+};
+
+static const struct connector_impl *connector(void)
+{
+#ifdef HAVE_REDIS
+	if (to_redis)
+		return &redis_connector;
+#endif
+	return &file_connector;
+}
+
+static void put_sink(FILE *out, const struct world *w)
+{
+#ifdef HAVE_REDIS
+	if (to_redis) {
+		fprintf(out, "{url: \"%s\", stream: %s}\n", server_url(redis), w->name);
+		return;
+	}
+#endif
+	fprintf(out, "{path: \"%s\"}\n", w->path);
+}
+
+static void load_config(struct world *w)
+{
+	struct meow_error err;
+	char file[600];
+	const struct connector_impl *impl = connector();
+	const struct config_connector known = {
+		impl->name, impl->settings, impl->check, impl->exclusive, impl->divisible, true};
+	snprintf(w->path, sizeof(w->path), "%s/%s.jsonl", scratch_folder(), w->name);
+	snprintf(file, sizeof(file), "%s/meowmx.yaml", scratch_folder());
+	const struct config_request request = {.file = file, .connectors = &known, .connector_count = 1};
+	FILE *out = fopen(file, "we");
+	assert_non_null(out);
+	fprintf(out, "store: {url: \"sqlite:none\"}\nroutes:\n  %s:\n    %s: ", w->name, impl->name);
+	put_sink(out, w);
+	fclose(out);
+	w->config = config_load(&request, NULL, NULL, &err);
+	if (w->config == NULL)
+		fail_msg("%s", err.text);
+}
+
+static void on_ended(void *arg)
+{
+	loop_stop(((struct world *)arg)->loop);
+}
+
+static bool start(struct world *w, struct meow_error *err)
+{
+	const struct route_settings settings = {.name = w->name,
+		.partitions = 1,
+		.relay = "starved",
+		.lease_ms = 10000,
+		.window_bytes = (size_t)1 << 20,
+		.batch_rows = 5,
+		.backoff_least_ms = 1,
+		.backoff_most_ms = 5,
+		.drain_ms = 5000,
+		.checkpoint_ms = 5};
+	const struct route_environment environment = {.store = &w->source,
+		.connector = connector(),
+		.sink = config_route(w->config, 0)->sink,
+		.encoder = encoder_find("envelope")};
+	w->executor = executor_start(&settings, &environment, w->loop, on_ended, w, err);
+	return w->executor != NULL;
+}
+
+static int64_t now_ms(void)
+{
+	struct timespec now;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+static void wait_until_delivered(struct world *w, long n)
+{
+	int64_t end_ms = now_ms() + LONGEST_MS;
+	struct route_metrics *metrics = executor_metrics(w->executor);
+	while (metrics->delivered < EVENTS) {
+		struct executor_report report;
+		executor_report(w->executor, &report);
+		if (report.state == ROUTE_FAILED || report.state == ROUTE_STOPPED || now_ms() > end_ms) {
+			countdown = 0;
+			fail_msg("allocation %ld: %s at %d: %s", n, route_state_name(report.state), (int)metrics->delivered,
+				report.reason);
+		}
+		usleep(500);
+	}
+}
+
+static void check_file(const struct world *w, long n)
+{
+	char *line = NULL;
+	size_t size = 0;
+	int position, count = 0;
+	FILE *file = fopen(w->path, "re");
+	assert_non_null(file);
+	while (getline(&line, &size, file) > 0)
+		if (sscanf(line, "{\"position\":%d,", &position) != 1 || position != ++count)
+			fail_msg("allocation %ld: line %d is %s", n, count, line);
+	free(line);
+	fclose(file);
+	unlink(w->path);
+	if (count != EVENTS)
+		fail_msg("allocation %ld: %d lines", n, count);
+}
+
+#ifdef HAVE_REDIS
+static void check_stream(const struct world *w, long n)
+{
+	redisContext *context = redisConnect("127.0.0.1", server_port(redis));
+	assert_true(context != NULL && context->err == 0);
+	redisReply *reply = redisCommand(context, "XRANGE %s - +", w->name);
+	assert_true(reply != NULL && reply->type == REDIS_REPLY_ARRAY);
+	for (size_t i = 0; i < reply->elements; i++)
+		if (strtoul(reply->element[i]->element[0]->str, NULL, 10) != i + 1)
+			fail_msg("allocation %ld: entry %zu is %s", n, i, reply->element[i]->element[0]->str);
+	if (reply->elements != EVENTS)
+		fail_msg("allocation %ld: %zu entries", n, reply->elements);
+	freeReplyObject(reply);
+	freeReplyObject(redisCommand(context, "DEL %s", w->name));
+	redisFree(context);
+}
+#endif
+
+static void check_sink(const struct world *w, long n)
+{
+#ifdef HAVE_REDIS
+	if (to_redis) {
+		check_stream(w, n);
+		return;
+	}
+#endif
+	check_file(w, n);
+}
+
+static void check_checkpoint(struct meow_store *store, const struct world *w, long n)
+{
+	struct store_subscriptions list;
+	struct meow_error err;
+	assert_ok(store_subscriptions(store, w->name, &list, &err), err);
+	assert_int_equal(list.count, 1);
+	if (list.items[0].checkpoint.delivered != EVENTS)
+		fail_msg("allocation %ld: the checkpoint is at %d", n, (int)list.items[0].checkpoint.delivered);
+	store_subscriptions_free(&list);
+}
+
+// False if there are fewer allocations.
+static bool run_with_failure_at(const char *url, struct meow_store *store, long n, int times)
+{
+	static unsigned count;
+	struct world w = {.url = url};
+	struct meow_error err = {0};
+	snprintf(w.name, sizeof(w.name), "r%u", ++count);
+	load_config(&w);
+	assert_ok(store_source_init(&w.source, url, &err), err);
+	w.loop = loop_create(&err);
+	assert_non_null(w.loop);
+	fired = false;
+	left = times;
+	period = n;
+	countdown = n;
+	while (!start(&w, &err))
+		if (!fired || err.kind != MEOW_UNAVAILABLE || !strstr(err.text, "out of memory"))
+			fail_msg("allocation %ld: kind %d: %s", n, err.kind, err.text);
+	wait_until_delivered(&w, n);
+	countdown = 0;
+	executor_stop(w.executor);
+	loop_run(w.loop);
+	executor_destroy(w.executor);
+	check_sink(&w, n);
+	check_checkpoint(store, &w, n);
+	loop_destroy(w.loop);
+	store_source_finish(&w.source);
+	config_destroy(w.config);
+	return fired;
+}
+
+static void append_events(struct meow_store *store)
+{
+	for (int i = 0; i < EVENTS; i++) {
+		char id[16];
+		snprintf(id, sizeof(id), "c%d", i % 3);
+		append_or_fail(store, "counter", id, MEOW_EXPECT_ANY, "{\"a\":1}");
+	}
+}
+
+static void each_allocation_may_fail(void **state)
+{
+	(void)state;
+	struct meow_error err;
+	char file[600];
+	snprintf(file, sizeof(file), "sqlite:%s/store.db", scratch_folder());
+	const char *url = on_postgres ? database_create_store("TEXT") : file;
+	if (!on_postgres)
+		assert_ok(meow_setup(url, NULL, NULL, NULL, &err), err);
+	struct meow_store *store = store_open_or_fail(url);
+	append_events(store);
+	for (int times = 1; times <= 4; times += 3) {
+		long n = 1;
+		while (run_with_failure_at(url, store, n, times))
+			n++;
+		print_message("%ld allocations, failing %d times\n", n - 1, times);
+		assert_true(n > LEAST_ALLOCATIONS);
+	}
+	meow_store_close(store);
+}
+
+static int start_servers(void **state)
+{
+#ifdef HAVE_REDIS
+	if (to_redis)
+		redis = server_start("redis", NULL);
+#endif
+	return on_postgres ? database_group_setup(state) : 0;
+}
+
+static int end_servers(void **state)
+{
+#ifdef HAVE_REDIS
+	server_destroy(redis);
+#endif
+	return on_postgres ? database_group_teardown(state) : 0;
+}
+
+int main(int argc, char **argv)
+{
+	if (argc != 3)
+		return 64;
+	on_postgres = strcmp(argv[1], "postgres") == 0;
+	to_redis = strcmp(argv[2], "redis") == 0;
+	log_setup(LOG_ERROR, LOG_LOGFMT);
+	const struct CMUnitTest tests[] = {cmocka_unit_test(each_allocation_may_fail)};
+	return cmocka_run_group_tests(tests, start_servers, end_servers);
+}
