@@ -10,6 +10,18 @@
 #include <string.h>
 #include <unistd.h>
 
+// As envelope_write has it: no blanks, and the position first.
+static bool begins_like_ours(struct meow_bytes line)
+{
+	static const char head[] = "{\"position\":";
+	size_t at = sizeof(head) - 1;
+	if (line.size <= at || memcmp(line.data, head, at) != 0)
+		return false;
+	while (at < line.size && line.data[at] >= '0' && line.data[at] <= '9')
+		at++;
+	return at < line.size && at > sizeof(head) - 1 && line.data[at] == ',';
+}
+
 // How many bytes at the beginning are whole events that rise.
 static size_t good_prefix(struct meow_bytes content)
 {
@@ -22,8 +34,7 @@ static size_t good_prefix(struct meow_bytes content)
 		const char *start = content.data + good;
 		const char *end = memchr(start, '\n', content.size - good);
 		struct envelope_line line;
-		if (end == NULL ||
-			memcmp(start, "{\"position\":", (size_t)(end - start) < 12 ? (size_t)(end - start) : 12) != 0 ||
+		if (end == NULL || !begins_like_ours((struct meow_bytes){start, (size_t)(end - start)}) ||
 			!envelope_read((struct meow_bytes){start, (size_t)(end - start)}, &scratch, &line, &err) ||
 			!line.has_position)
 			break;
