@@ -81,6 +81,7 @@ static void put_json(struct buffer *out, const struct config_route *route, const
 	json_number(out, "expired", result->expired);
 	json_number(out, "unwanted", result->unwanted);
 	json_number(out, "replayed", result->replayed);
+	json_number(out, "set_aside", result->set_aside);
 	for (int fault = 0; fault < VERIFY_FAULTS; fault++) {
 		const struct verify_finding *finding = &result->findings[fault];
 		buffer_printf(out, ",\"%s\":{\"count\":%llu,\"breaks\":%s,\"first\":[",
@@ -165,6 +166,10 @@ static void put_people(struct buffer *out, const struct config_route *route, con
 	else
 		buffer_printf(out, "positions %lld to %lld\n", (long long)result->from, (long long)result->to);
 	put_counts(out, result);
+	if (result->set_aside > 0)
+		buffer_printf(out,
+			"  %llu set aside: not in the sink, but among the dead letters (`meowmx dead list %s`), or discarded\n",
+			(unsigned long long)result->set_aside, route->name);
 	for (int fault = 0; fault < VERIFY_FAULTS; fault++) {
 		const struct verify_finding *finding = &result->findings[fault];
 		if (finding->count == 0)

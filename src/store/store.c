@@ -419,6 +419,13 @@ bool store_dead_letters(struct meow_store *store, const struct store_dead_filter
 	return store->impl->dead_letters(store, filter, fn, arg, error);
 }
 
+bool store_dead_positions(struct meow_store *store, const char *name, int64_t from, int64_t to,
+	bool (*fn)(void *arg, int64_t position), void *arg, struct meow_error *err)
+{
+	WITH_ERROR(err);
+	return store->impl->dead_positions(store, name, from, to, fn, arg, error);
+}
+
 static bool note_there(void *arg, const struct store_dead_letter *letter)
 {
 	(void)letter;

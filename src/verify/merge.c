@@ -269,6 +269,7 @@ void merge_finish(struct merge *merge)
 	places_finish(&merge->places, merge->sink);
 	positions_clear(&merge->missing);
 	positions_clear(&merge->turn_missing);
+	positions_clear(&merge->aside);
 	free(merge->heap.items);
 	buffer_finish(&merge->text);
 	buffer_finish(&merge->last_type);

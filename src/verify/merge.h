@@ -33,6 +33,7 @@ struct merge {
 
 	struct positions missing;      // passed by the walk and in no turn so far; what had expired is left out
 	struct positions turn_missing; // the same in this turn, if it is not the first
+	struct positions aside;        // those of the page of missing ones that is counted which were set aside
 	uint64_t steps;
 };
 

@@ -1,6 +1,9 @@
 // missing.c: events that were passed without a record and never came. What was taken from the front of a sequence while
-// it was read has expired; so every sequence is asked once more where it begins, and only then is anything called lost.
+// it was read has expired; so every sequence is asked once more where it begins. What is among the dead letters was set
+// aside. Only what is neither is called lost.
 #include "verify/merge.h"
+
+#include "store/store.h"
 
 static bool look_again(struct merge *merge, struct meow_error *err)
 {
@@ -17,6 +20,10 @@ static bool count_one(struct merge *merge, const struct meow_event *event, struc
 {
 	struct place *place;
 	struct sequence *sequence;
+	if (positions_has(&merge->aside, event->position)) {
+		merge->result->set_aside++;
+		return true;
+	}
 	if (!merge_place_of(merge, event, &place, &sequence, err))
 		return false;
 	if (sequence == NULL ? merge->sink->start_now
@@ -25,6 +32,32 @@ static bool count_one(struct merge *merge, const struct meow_event *event, struc
 	else
 		merge_note(merge, VERIFY_LOST, event, place, sequence, NULL, NULL);
 	return true;
+}
+
+struct asking {
+	struct merge *merge;
+	struct meow_error err;
+	bool failed;
+};
+
+static bool note_aside(void *arg, int64_t position)
+{
+	struct asking *asking = arg;
+	struct merge *merge = asking->merge;
+	asking->failed = positions_has(&merge->missing, position) && !positions_add(&merge->aside, position, &asking->err);
+	return !asking->failed;
+}
+
+// Which events of a page were set aside.
+static bool find_aside(struct merge *merge, int64_t from, int64_t to, struct meow_error *err)
+{
+	struct asking asking = {.merge = merge};
+	positions_clear(&merge->aside);
+	if (!store_dead_positions(merge->request->store, merge->request->route->name, from, to, note_aside, &asking, err))
+		return false;
+	if (asking.failed)
+		*err = asking.err;
+	return !asking.failed;
 }
 
 // The events of one page of missing positions. Those that were deleted meanwhile are nobody's loss.
@@ -50,7 +83,7 @@ bool merge_count_missing(struct merge *merge, struct meow_error *err)
 		return false;
 	do {
 		int64_t last = positions_last_near(&merge->missing, from);
-		if (!count_page(merge, from, last, err))
+		if (!find_aside(merge, from, last, err) || !count_page(merge, from, last, err))
 			return false;
 		from = last + 1;
 	} while (positions_next(&merge->missing, from, &from));

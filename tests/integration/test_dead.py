@@ -4,6 +4,7 @@ usage: test_dead.py MEOWMX [unittest arguments]
 
 Redis with a small proto-max-bulk-len stands for a sink that refuses what is too large.
 """
+import json
 import os
 import sys
 import unittest
@@ -121,6 +122,34 @@ class OnPostgres(Operated):
         self.good("subscription", "rewind", "cache", "start", "--yes")
         wait_until("all", lambda: self.ids(2) == list(range(1, 10)), 10)
         self.assertEqual(self.dead(), [])
+
+    def verified(self, status=0):
+        """What `verify` found of the route, as JSON and as text."""
+        done = self.run_meowmx("verify", "-c", self.config, "--json")
+        self.assertEqual(done.returncode, status, done.stdout + done.stderr)
+        return json.loads(done.stdout), self.run_meowmx("verify", "-c", self.config).stdout
+
+    def test_verify_tells_what_was_set_aside_from_what_is_lost(self):
+        self.fill()
+        self.start(self.routes)
+        self.wait_caught_up("cache")
+        result, text = self.verified()
+        self.assertEqual((result["holds"], result["set_aside"], result["events"], result["records"]), (True, 4, 9, 5))
+        self.assertEqual([kind for kind in result if isinstance(result[kind], dict) and result[kind]["count"]], [])
+        self.assertIn("4 set aside: ", text)
+        self.good("dead", "discard", "cache", "order", "a", "--yes")  # nor will the sink ever get these
+        self.assertEqual(self.verified()[0]["set_aside"], 4)
+        self.client.ask("XDEL", "events0", "5-0")
+        result, _ = self.verified(65)
+        self.assertEqual(([lost["position"] for lost in result["lost"]["first"]], result["set_aside"]), ([5], 4))
+        # Once they are published after all, their loss is one.
+        self.client.ask("CONFIG", "SET", "proto-max-bulk-len", str(LARGE * 2))
+        self.good("subscription", "rewind", "cache", "start", "--yes")
+        wait_until("all", lambda: self.ids(1) == list(range(1, 10)), 10)
+        self.stop()
+        self.assertEqual(self.verified()[0]["set_aside"], 0)
+        self.client.ask("XDEL", "events1", "6-0")
+        self.assertEqual(self.verified(65)[0]["lost"]["first"][0]["position"], 6)
 
     def test_without_set_aside_dead_letters_stop_the_route(self):
         self.fill()

@@ -300,6 +300,7 @@ static const struct store_impl impl = {
 	.subscription_rewind = pg_subscription_rewind,
 	.subscription_delete = pg_subscription_delete,
 	.dead_letters = pg_dead_letters,
+	.dead_positions = pg_dead_positions,
 	.dead_discard = pg_dead_discard,
 	.subscription_adopt = pg_subscription_adopt,
 	.bulk = pg_bulk,

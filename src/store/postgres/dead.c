@@ -44,6 +44,23 @@ bool pg_dead_letters(struct meow_store *base, const struct store_dead_filter *fi
 	return true;
 }
 
+bool pg_dead_positions(struct meow_store *base, const char *name, int64_t from, int64_t to,
+	bool (*fn)(void *arg, int64_t position), void *arg, struct meow_error *err)
+{
+	struct pg_store *store = pg_store_of(base);
+	char first[24], last[24];
+	snprintf(first, sizeof(first), "%" PRId64, from);
+	snprintf(last, sizeof(last), "%" PRId64, to);
+	const char *values[3] = {name, first, last};
+	PGresult *result = pg_reconnect(store, err) ? pg_query(store, sql_dead_positions, 3, values, err) : NULL;
+	if (!result)
+		return false;
+	for (int row = 0; row < PQntuples(result) && fn(arg, pg_signed64(result, row, 0)); row++)
+		continue;
+	PQclear(result);
+	return true;
+}
+
 bool pg_dead_discard(
 	struct meow_store *base, const struct store_dead_filter *filter, int64_t *ret_count, struct meow_error *err)
 {

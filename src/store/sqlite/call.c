@@ -32,6 +32,7 @@ static const char *const statements[LITE_STATEMENTS] = {
 	[LITE_DEAD_DISCARD] = sql_dead_discard,
 	[LITE_DEAD_FORGET] = sql_dead_forget,
 	[LITE_DEAD_LETTERS] = sql_dead_letters,
+	[LITE_DEAD_POSITIONS] = sql_dead_positions,
 	[LITE_DELETE_AGGREGATE] = sql_delete_aggregate,
 	[LITE_DELETE_EVENTS] = sql_delete_events,
 	[LITE_DELETE_SNAPSHOTS] = sql_delete_snapshots,

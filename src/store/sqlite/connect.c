@@ -313,6 +313,7 @@ static const struct store_impl impl = {
 	.subscription_rewind = lite_subscription_rewind,
 	.subscription_delete = lite_subscription_delete,
 	.dead_letters = lite_dead_letters,
+	.dead_positions = lite_dead_positions,
 	.dead_discard = lite_dead_discard,
 	.bulk = lite_bulk,
 };

@@ -40,6 +40,23 @@ bool lite_dead_letters(struct meow_store *base, const struct store_dead_filter *
 	return good;
 }
 
+bool lite_dead_positions(struct meow_store *base, const char *name, int64_t from, int64_t to,
+	bool (*fn)(void *arg, int64_t position), void *arg, struct meow_error *err)
+{
+	struct lite *lite = lite_of(base);
+	if (!lite_ready(lite, err))
+		return false;
+	struct lite_call call = lite_call(lite, LITE_DEAD_POSITIONS);
+	lite_put_text(&call, bytes_of(name));
+	lite_put_int(&call, from);
+	lite_put_int(&call, to);
+	enum lite_step step;
+	while ((step = lite_step(&call, err)) == LITE_ROW && fn(arg, lite_int(&call, 0)))
+		continue;
+	lite_end(&call);
+	return step != LITE_FAILED;
+}
+
 bool lite_dead_discard(
 	struct meow_store *base, const struct store_dead_filter *filter, int64_t *ret_count, struct meow_error *err)
 {

@@ -32,6 +32,7 @@ enum lite_statement {
 	LITE_DEAD_DISCARD,
 	LITE_DEAD_FORGET,
 	LITE_DEAD_LETTERS,
+	LITE_DEAD_POSITIONS,
 	LITE_DELETE_AGGREGATE,
 	LITE_DELETE_EVENTS,
 	LITE_DELETE_SNAPSHOTS,
@@ -271,6 +272,8 @@ bool lite_subscription_delete(
 	struct meow_store *base, const char *name, bool at_work, bool *ret_done, struct meow_error *err);
 bool lite_dead_letters(struct meow_store *base, const struct store_dead_filter *filter,
 	bool (*fn)(void *arg, const struct store_dead_letter *letter), void *arg, struct meow_error *err);
+bool lite_dead_positions(struct meow_store *base, const char *name, int64_t from, int64_t to,
+	bool (*fn)(void *arg, int64_t position), void *arg, struct meow_error *err);
 bool lite_dead_discard(
 	struct meow_store *base, const struct store_dead_filter *filter, int64_t *ret_count, struct meow_error *err);
 bool lite_subscription_skip(

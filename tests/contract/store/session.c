@@ -772,6 +772,15 @@ static bool count_letter(void *arg, const struct store_dead_letter *letter)
 	return true;
 }
 
+static bool note_position(void *arg, int64_t position)
+{
+	int64_t *at = arg;
+	while (*at)
+		at++;
+	*at = position;
+	return true;
+}
+
 static void dead_letters_are_the_owners_and_hold_until_they_are_discarded(void **state)
 {
 	(void)state;
@@ -817,12 +826,22 @@ static void dead_letters_are_the_owners_and_hold_until_they_are_discarded(void *
 	ASK_OK(&desk, session_set_aside(desk.session, &letters, on_done, &desk)); // nor does it open again
 	load_checkpoint(&desk);
 	assert_string_equal(desk.checkpoint.held, "7:5:order2:\u00e9");
+	int64_t positions[3] = {0};
+	assert_ok(store_dead_positions(desk.store, "route", 1, 7, note_position, positions, &err), err);
+	assert_true(positions[0] == 5 && positions[1] == 7 && positions[2] == 0); // the discarded one, too
+	assert_ok(store_dead_positions(desk.store, "route", 6, 6, note_position, &positions[2], &err), err);
+	assert_int_equal(positions[2], 0);
+
 	assert_ok(store_subscription_rewind(desk.store, "route", 7, &err), err); // it stays, and holds
 	filter = (struct store_dead_filter){.subscription = "route", .aggregate_type = "order", .aggregate_id = "\u00e9"};
 	assert_ok(store_dead_letters(desk.store, &filter, count_letter, &count, &err), err);
 	assert_int_equal(count, 1);
 	assert_ok(store_subscription_rewind(desk.store, "route", 6, &err), err); // it comes again
 	assert_fails(store_dead_discard(desk.store, &filter, &discarded, &err), err, MEOW_MISSING);
+	assert_ok(store_subscription_rewind(desk.store, "route", 1, &err), err); // so does what was discarded
+	positions[0] = 0;
+	assert_ok(store_dead_positions(desk.store, "route", 1, INT64_MAX, note_position, positions, &err), err);
+	assert_int_equal(positions[0], 0);
 	end(&desk);
 }
 

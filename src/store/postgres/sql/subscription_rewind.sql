@@ -1,6 +1,6 @@
 -- Subscription $1 goes back to position $2, each partition that is beyond it, and all of them in a new generation: what a
 -- sink remembers of an older one no longer counts. It never goes forward. What was set aside
--- beyond the position comes again; what lies before it stays, and holds its aggregate.
+-- beyond the position, or discarded, comes again; what lies before it stays, and holds its aggregate.
 WITH moved AS (
     UPDATE meowmx_checkpoints c
     SET generation = c.generation + 1, stop_kept = false, resume_from_store = false,
@@ -13,6 +13,6 @@ WITH moved AS (
     RETURNING c.subscription
 ), letters AS (
     DELETE FROM meowmx_dead_letters
-    WHERE subscription = $1::text AND position > $2::bigint AND discarded_at IS NULL AND EXISTS (SELECT FROM moved)
+    WHERE subscription = $1::text AND position > $2::bigint AND EXISTS (SELECT FROM moved)
 )
 SELECT subscription FROM moved
