@@ -304,6 +304,9 @@ struct meow_aggregate_type {
 
 	uint32_t snapshot_every; // a snapshot with every so-manieth event; 0: none is stored
 	uint32_t keep_snapshots; // so many are kept of an aggregate, the newest; 0: all
+
+	// Its aggregates may begin at version 1, as postgresql-event-sourcing's do. Otherwise that is a gap: event 0 is missing.
+	bool from_one;
 };
 
 struct meow_aggregate;

@@ -56,6 +56,15 @@ static enum loaded make_state(
 	return aggregate->buffer ? LOADED : LOADED_FAILED;
 }
 
+// The buffer, which is empty, behind a version 0 that never had an event.
+static bool begin_at_one(struct meow_aggregate *aggregate, struct meow_error *err)
+{
+	const struct meow_aggregate_type *type = aggregate->type;
+	meow_buffer_destroy(aggregate->buffer);
+	aggregate->buffer = meow_buffer_create(type->name, aggregate->id, 0, type->apply, aggregate->state, err);
+	return aggregate->buffer != NULL;
+}
+
 static enum loaded replay(struct meow_aggregate *aggregate, struct meow_cursor *cursor,
 	const struct meow_snapshot *snapshot, struct meow_error *err)
 {
@@ -73,6 +82,9 @@ static enum loaded replay(struct meow_aggregate *aggregate, struct meow_cursor *
 			return LOADED_FAILED;
 		if (!found)
 			return LOADED;
+		if (aggregate->type->from_one && meow_aggregate_version(aggregate) < 0 && event.version == 1 &&
+			!begin_at_one(aggregate, err))
+			return LOADED_FAILED;
 		if (!meow_buffer_load(aggregate->buffer, &event, err))
 			return LOADED_FAILED;
 		aggregate->position = event.position;

@@ -109,7 +109,7 @@ struct route {
 	bool saving_decision; // the save under way ends the operator's decision
 	bool save_state;
 	bool loading_waits; // for the save under way: the checkpoint is loaded only when nothing is left to save
-	bool row_moved; // the row is somebody else's, or an operator moved it: it must be loaded before it is saved
+	bool row_moved;     // the row is somebody else's, or an operator moved it: it must be loaded before it is saved
 	bool session_failed;
 	bool stopping;
 	bool pausing; // it drains because an operator paused it

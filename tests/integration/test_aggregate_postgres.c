@@ -306,6 +306,34 @@ static void close_broken(struct broken *broken)
 	proxy_stop(broken->proxy);
 }
 
+// As postgresql-event-sourcing's application leaves it: a row at version 0, and the first event behind it.
+static void a_history_may_begin_at_one_where_the_type_says_so(void **state)
+{
+	struct fixture *f = *state;
+	struct meow_error err;
+	const char *id = new_uuid();
+	struct meow_new_event event = {.type = MEOW_BYTES("added"), .data = MEOW_BYTES("7"), .time_us = MEOW_NO_TIME};
+	const struct meow_append first = {"counter", id, 0, &event, 1, NULL, NULL};
+	sql_run(f->conn, "INSERT INTO es_aggregates (id, version, aggregate_type) VALUES ('%s', 0, 'counter')", id);
+	assert_ok(meow_append(f->store, &first, NULL, NULL, &err), err);
+	assert_null(meow_aggregate_load(f->store, &f->type, id, INT64_MAX, &err));
+	assert_says(err, "is at version -1 and was given the event of version 1");
+	f->type.from_one = f->plain.from_one = true;
+	f->type.snapshot_every = 2;
+	add_saved(f->store, &f->type, id, 2);
+	struct meow_aggregate *aggregate = load(f->store, &f->type, id);
+	assert_int_equal(meow_aggregate_version(aggregate), 3);
+	meow_aggregate_destroy(aggregate);
+	assert_int_equal(sum_of(f, id), 7 + 1 + 2);
+	const char *from_zero = new_uuid();
+	add_saved(f->store, &f->type, from_zero, 3);
+	assert_int_equal(sum_of(f, from_zero), 1 + 2 + 3);
+	// Two missing events are a gap to everybody.
+	sql_run(f->conn, "DELETE FROM es_events WHERE aggregate_id = '%s' AND version < 2", from_zero);
+	assert_null(meow_aggregate_load(f->store, &f->plain, from_zero, INT64_MAX, &err));
+	assert_says(err, "is at version -1 and was given the event of version 2");
+}
+
 static void a_break_is_repeated_within_the_save(void **state)
 {
 	struct fixture *f = *state;
@@ -433,6 +461,7 @@ int main(void)
 		TEST(a_command_in_repeatable_read_ends_with_its_conflict),
 		TEST(history_changed_by_plain_sql_yields_no_stale_state),
 		TEST(a_snapshot_of_a_newer_version_does_not_count),
+		TEST(a_history_may_begin_at_one_where_the_type_says_so),
 		TEST(a_break_is_repeated_within_the_save),
 		TEST(an_unknown_outcome_is_cleared_up_by_saving_again),
 		TEST(an_unknown_outcome_may_turn_out_a_conflict),

@@ -190,8 +190,8 @@ static void do_xadd(const struct meow_bytes *arguments, size_t count, struct buf
 	}
 	stream->ids[stream->count++] = id;
 	stream->version++;
-	sim_ledger_add(id, value_behind(arguments, count, "aggregate_id"),
-		number_in(value_behind(arguments, count, "version")), NULL);
+	sim_ledger_add(
+		id, value_behind(arguments, count, "aggregate_id"), number_in(value_behind(arguments, count, "version")), NULL);
 	put_id(reply, id);
 }
 

@@ -20,7 +20,8 @@ static struct config *load(const struct connector_impl *connector, const char *y
 	int fd = memfd_create("section", 0);
 	if (fd < 0)
 		abort();
-	dprintf(fd, "store:\n  url: postgresql://127.0.0.1/none\nroutes:\n  sim:\n    %s:\n      %s", connector->name, yaml);
+	dprintf(
+		fd, "store:\n  url: postgresql://127.0.0.1/none\nroutes:\n  sim:\n    %s:\n      %s", connector->name, yaml);
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
 	const struct config_connector known = {
 		connector->name, connector->settings, connector->check, connector->exclusive, connector->divisible, true};

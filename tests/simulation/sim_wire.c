@@ -207,8 +207,8 @@ static void deliver(void *arg)
 	leave(wire);
 }
 
-struct wire *wire_create(struct loop *loop, const struct wire_target *target, const struct wire_events *events, void *arg,
-	struct meow_error *err)
+struct wire *wire_create(struct loop *loop, const struct wire_target *target, const struct wire_events *events,
+	void *arg, struct meow_error *err)
 {
 	struct wire *wire = calloc(1, sizeof(*wire));
 	struct peer *peer = calloc(1, sizeof(*peer));
