@@ -353,6 +353,12 @@ bool store_repartition_finish(
 						repartition->name));
 }
 
+bool store_layouts(struct meow_store *store, const char *name, struct store_layouts *ret_list, struct meow_error *err)
+{
+	WITH_ERROR(err);
+	return store->impl->layouts(store, name, ret_list, error);
+}
+
 bool store_subscription_pause(struct meow_store *store, const char *name, struct meow_error *err)
 {
 	WITH_ERROR(err);

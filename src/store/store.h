@@ -108,6 +108,19 @@ MEOW_MUST_USE bool store_repartition_cut(
 MEOW_MUST_USE bool store_repartition_finish(
 	struct meow_store *store, const struct store_repartition *repartition, struct meow_error *err);
 
+// How a subscription was split over time, the oldest layout first. The caller frees the items.
+struct store_layout {
+	int layout, partitions; // fewer than 0: it is a handler's
+	int64_t cut;            // of all but the newest: it published up to here
+	int64_t generation;     // the last in which it published
+};
+struct store_layouts {
+	struct store_layout *items;
+	size_t count; // 0: no relay ever ran it
+};
+MEOW_MUST_USE bool store_layouts(
+	struct meow_store *store, const char *name, struct store_layouts *ret_list, struct meow_error *err);
+
 // An event that was set aside for a subscription, and that nobody has discarded yet. Texts are borrowed by the callback.
 struct store_dead_letter {
 	int64_t generation, position, version;

@@ -80,6 +80,7 @@ struct store_impl {
 	bool (*subscription_delete)(
 		struct meow_store *store, const char *name, bool at_work, bool *ret_done, struct meow_error *err);
 
+	bool (*layouts)(struct meow_store *store, const char *name, struct store_layouts *ret_list, struct meow_error *err);
 	// See store.h. begin may find no partition at all. *ret_done: nobody had taken a lease.
 	bool (*repartition_begin)(struct meow_store *store, struct store_repartition *repartition, struct meow_error *err);
 	bool (*repartition_cut)(

@@ -33,7 +33,8 @@ static bool find_later(struct merge *merge, const struct sequence *sequence, con
 	bool found = true, ok = cursor != NULL;
 	while (ok && !*ret_later && (ok = meow_cursor_next(cursor, &later, &found, err)) && found &&
 		   later.position <= merge->sink->to)
-		*ret_later = later.position > event->position && was_seen(merge, sequence, later.position);
+		*ret_later = later.position > event->position && was_seen(merge, sequence, later.position) &&
+					 walk_is_ours(&merge->walk, later.aggregate_id, later.position, merge->walk.generation);
 	meow_cursor_close(cursor);
 	return ok;
 }
@@ -84,6 +85,13 @@ static bool judge_event(
 	return place != sequence->place || judge_known(merge, sequence, event, err);
 }
 
+// MessagePack does not show its generation; then it is that of the walk.
+static bool is_ours(const struct walk *walk, const struct meow_event *event, const struct record *record)
+{
+	return walk_is_ours(walk, event->aggregate_id, event->position, record->generation) ||
+		   walk_is_ours(walk, event->aggregate_id, event->position, walk->generation);
+}
+
 bool merge_judge(struct merge *merge, struct sequence *sequence, struct meow_error *err)
 {
 	const struct record *record = &sequence->head;
@@ -93,13 +101,13 @@ bool merge_judge(struct merge *merge, struct sequence *sequence, struct meow_err
 		merge->result->unwanted++;
 		return true;
 	}
-	bool all = walk->partitions <= 1 && config_count(walk->route, "categories") == 0;
+	bool all = walk->layouts->most == 1 && config_count(walk->route, "categories") == 0;
 	bool between = all && record->position > walk->previous;
 	if (!between && !walk_look_back(walk, record->position, &event, err))
 		return false;
 	if (event != NULL && !walk_wants(walk, event->aggregate_type))
 		merge->result->unwanted++;
-	else if (event != NULL && !walk_is_ours(walk, event->aggregate_id))
+	else if (event != NULL && !is_ours(walk, event, record))
 		merge_note(merge, VERIFY_MISPLACED, event, sequence->place, sequence, record, NULL);
 	else if (event == NULL)
 		merge_note(merge, VERIFY_NOT_IN_STORE, NULL, sequence->place, sequence, record, NULL);

@@ -41,7 +41,8 @@ static bool sift(struct merge *merge, struct sequence *sequence, bool *ret_wante
 	bool drawn = record->position > 0;
 	// Partitions share a topic; each looks at its own records alone, and the first at those of nobody.
 	bool others = !merge->sink->exclusive &&
-				  (drawn ? !walk_is_ours(&merge->walk, record->aggregate_id) : merge->walk.partition > 0);
+				  (drawn ? !walk_is_ours(&merge->walk, record->aggregate_id, record->position, record->generation)
+						 : merge->walk.partition > 0);
 	*ret_wanted = false;
 	if (others)
 		return true;
@@ -164,6 +165,7 @@ static bool begin_turn(struct merge *merge, const struct record *record, struct 
 	merge->first_turn = false;
 	merge->turn = record->turn;
 	merge->turn_start = record->position;
+	merge->walk.generation = record->generation;
 	positions_clear(&merge->turn_missing);
 	return walk_start(&merge->walk, record->position, err) && stand(merge, err);
 }
@@ -250,13 +252,30 @@ static bool open_named(struct merge *merge, struct meow_error *err)
 	return true;
 }
 
+// Of which generation the first turn is decides who published its events. Where retention took the older ones, the first
+// record says it.
+static bool start_walk(struct merge *merge, struct meow_error *err)
+{
+	struct walk *walk = &merge->walk;
+	bool oldest = merge->sink->impl->turns && !names_by_generation(&merge->names);
+	walk->generation = oldest ? walk->layouts->items[0].generation : merge->names.generation;
+	if (!open_named(merge, err) || !walk_start(walk, merge->sink->from, err) || !stand(merge, err))
+		return false;
+	const struct record *first = merge->heap.count > 0 ? &merge->heap.items[0]->head : NULL;
+	merge->turn = first == NULL ? 0 : first->turn;
+	if (first == NULL || first->generation <= walk->generation)
+		return true;
+	walk->generation = first->generation;
+	merge->result->events -= walk->found;
+	return walk_start(walk, merge->sink->from, err) && stand(merge, err);
+}
+
 bool merge_run(struct merge *merge, struct meow_error *err)
 {
 	merge->head = -1;
 	merge->first_turn = true;
-	if (!open_named(merge, err) || !walk_start(&merge->walk, merge->sink->from, err) || !stand(merge, err))
+	if (!start_walk(merge, err))
 		return false;
-	merge->turn = merge->heap.count > 0 ? merge->heap.items[0]->head.turn : 0;
 	while (merge->heap.count > 0 || (merge->first_turn && merge->walk.found))
 		if (!tick(merge, err) || !step(merge, err))
 			return false;

@@ -26,6 +26,11 @@ bool names_by_type(const struct names *names)
 	return !has(names, "{aggregate_id}") && !has(names, "{type}");
 }
 
+bool names_by_generation(const struct names *names)
+{
+	return has(names, "{generation}");
+}
+
 bool names_constant(const struct names *names)
 {
 	return names_by_type(names) && !has(names, "{aggregate_type}");

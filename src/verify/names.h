@@ -22,4 +22,7 @@ void names_put(const struct names *names, const struct meow_event *event, struct
 bool names_by_type(const struct names *names);
 bool names_constant(const struct names *names);
 
+// Whether each generation has names of its own.
+bool names_by_generation(const struct names *names);
+
 #endif

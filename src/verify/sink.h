@@ -47,6 +47,7 @@ struct sink_impl {
 	const char *name;
 	const char *name_setting; // of its section: the template of names
 	bool any_order;           // somebody may have put its records into any order
+	bool turns;               // what a rewind publishes again stands behind what was there, as a turn of its own
 	const char *map_setting;  // names by aggregate type; NULL: it has none
 
 	// Connects and checks. MEOW_UNAVAILABLE, MEOW_DENIED, MEOW_CONFIG, ...

@@ -176,6 +176,7 @@ static void file_close(struct sink *sink)
 
 const struct sink_impl verify_file_sink = {
 	.name = "file",
+	.turns = true,
 	.name_setting = "path",
 	.any_order = true,
 	.open = file_open,

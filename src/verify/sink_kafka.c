@@ -553,6 +553,7 @@ static void kafka_where(
 
 const struct sink_impl verify_kafka_sink = {
 	.name = "kafka",
+	.turns = true,
 	.name_setting = "topic",
 	.map_setting = "topics",
 	.open = kafka_open,

@@ -46,23 +46,35 @@ static void notice(void *arg, const char *text)
 		request->notice(request->arg, text);
 }
 
-// The checkpoint of a partition in the route's newest layout; 0 if it never ran.
-static bool read_checkpoint(const struct verify_request *request, int partition, int64_t *ret_position,
-	int64_t *ret_generation, struct meow_error *err)
+static int64_t further(int64_t a, int64_t b)
+{
+	return a > b ? a : b;
+}
+
+// Up to where the partition was delivered, and its generation. One that the newest layout does not have ended at a cut;
+// behind that nothing may stand in its place, as far as all others came.
+static bool read_checkpoint(const struct verify_request *request, const struct layouts *layouts, int partition,
+	int64_t *ret_position, int64_t *ret_generation, struct meow_error *err)
 {
 	struct store_subscriptions list;
-	int layout = -1;
-	*ret_position = *ret_generation = 0;
+	const struct store_layout *newest = layouts_newest(layouts);
+	bool ended = partition >= newest->partitions;
+	int64_t lowest = INT64_MAX;
+	*ret_position = 0; // unless it has run
+	*ret_generation = ended ? newest->generation : 0;
 	if (!store_subscriptions(request->store, request->route->name, &list, err))
 		return false;
 	for (size_t i = 0; i < list.count; i++) {
 		const struct checkpoint *checkpoint = &list.items[i].checkpoint;
-		if (checkpoint->layout < layout || checkpoint->partition != partition)
+		int64_t position = further(checkpoint->position, checkpoint->delivered);
+		lowest = position < lowest ? position : lowest;
+		if (checkpoint->layout != newest->layout || checkpoint->partition != partition)
 			continue;
-		layout = checkpoint->layout;
-		*ret_position = checkpoint->position > checkpoint->delivered ? checkpoint->position : checkpoint->delivered;
+		*ret_position = position;
 		*ret_generation = checkpoint->generation;
 	}
+	if (ended)
+		*ret_position = further(layouts_end(layouts, partition), list.count > 0 ? lowest : 0);
 	store_subscriptions_free(&list);
 	return true;
 }
@@ -103,13 +115,13 @@ static void read_settings(struct merge *merge)
 }
 
 // What the store says.
-static bool read_bounds(struct merge *merge, struct meow_error *err)
+static bool read_bounds(struct merge *merge, const struct layouts *layouts, struct meow_error *err)
 {
 	const struct verify_request *request = merge->request;
 	struct verify_result *result = merge->result;
 	struct sink *sink = merge->sink;
 	int64_t checkpoint;
-	if (!read_checkpoint(request, sink->partition, &checkpoint, &merge->names.generation, err))
+	if (!read_checkpoint(request, layouts, sink->partition, &checkpoint, &merge->names.generation, err))
 		return false;
 	// A rewind may have given streams that start anew, from where it went to.
 	sink->start_now = sink->start_now || (sink->exclusive && merge->names.generation > 0);
@@ -117,11 +129,13 @@ static bool read_bounds(struct merge *merge, struct meow_error *err)
 	sink->to = request->to < checkpoint ? request->to : checkpoint;
 	result->from = sink->from;
 	result->to = sink->to > result->to ? sink->to : result->to;
-	result->checkpoint = sink->partition == 0 || checkpoint < result->checkpoint ? checkpoint : result->checkpoint;
+	if (sink->partition == 0 ||
+		(checkpoint < result->checkpoint && sink->partition < layouts_newest(layouts)->partitions))
+		result->checkpoint = checkpoint;
 	merge->walk = (struct walk){.store = request->store,
 		.route = request->route->settings,
 		.partition = sink->partition,
-		.partitions = sink->partitions,
+		.layouts = layouts,
 		.to = sink->to};
 	return true;
 }
@@ -134,18 +148,18 @@ static void conclude(struct verify_result *result)
 			result->holds = false;
 }
 
-static bool verify_partition(const struct verify_request *request, const struct sink_impl *impl, int partition,
-	int partitions, struct verify_result *result, struct meow_error *err)
+static bool verify_partition(const struct verify_request *request, const struct sink_impl *impl,
+	const struct layouts *layouts, int partition, struct verify_result *result, struct meow_error *err)
 {
 	struct sink sink = {
-		.impl = impl, .settings = request->route->sink, .partition = partition, .partitions = partitions};
+		.impl = impl, .settings = request->route->sink, .partition = partition, .partitions = layouts->most};
 	struct merge merge = {.request = request, .result = result, .sink = &sink};
 	sink.tick = tick;
 	sink.tick_arg = &merge;
 	sink.notice = notice;
 	sink.notice_arg = (void *)(uintptr_t)request;
 	read_settings(&merge);
-	bool ok = read_bounds(&merge, err) && impl->open(&sink, err) && merge_run(&merge, err);
+	bool ok = read_bounds(&merge, layouts, err) && impl->open(&sink, err) && merge_run(&merge, err);
 	merge_finish(&merge);
 	impl->close(&sink);
 	buffer_finish(&sink.scratch);
@@ -156,11 +170,14 @@ bool verify_route(const struct verify_request *request, struct verify_result *re
 {
 	const struct config_route *route = request->route;
 	const struct sink_impl *impl = find_sink(route->connector->name);
-	int partitions = (int)config_number(route->settings, "partitions");
+	struct layouts layouts = {0};
 	struct verify_result result = {0};
 	bool ok = impl != NULL || error_set(err, MEOW_CONFIG, "this meowmx cannot compare a %s", route->connector->name);
-	for (int partition = 0; ok && partition < partitions; partition++)
-		ok = verify_partition(request, impl, partition, partitions, &result, err);
+	ok = ok &&
+		 layouts_read(&layouts, request->store, route->name, (int)config_number(route->settings, "partitions"), err);
+	for (int partition = 0; ok && partition < layouts.most; partition++)
+		ok = verify_partition(request, impl, &layouts, partition, &result, err);
+	layouts_finish(&layouts);
 	if (!ok) {
 		verify_result_finish(&result);
 		return false;

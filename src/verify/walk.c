@@ -18,9 +18,15 @@ bool walk_wants(const struct walk *walk, struct meow_bytes aggregate_type)
 	return false;
 }
 
-bool walk_is_ours(const struct walk *walk, struct meow_bytes aggregate_id)
+bool walk_is_ours(const struct walk *walk, struct meow_bytes aggregate_id, int64_t position, int64_t generation)
 {
-	return walk->partitions <= 1 || names_partition(aggregate_id, walk->partitions) == walk->partition;
+	int partitions = layouts_at(walk->layouts, position, generation)->partitions;
+	return (partitions == 1 ? 0 : names_partition(aggregate_id, partitions)) == walk->partition;
+}
+
+static bool event_is_ours(const struct walk *walk)
+{
+	return walk_is_ours(walk, walk->event.aggregate_id, walk->event.position, walk->generation);
 }
 
 bool walk_next(struct walk *walk, struct meow_error *err)
@@ -30,8 +36,7 @@ bool walk_next(struct walk *walk, struct meow_error *err)
 	do {
 		if (!meow_cursor_next(walk->cursor, &walk->event, &walk->found, err))
 			return false;
-	} while (walk->found &&
-			 (!walk_wants(walk, walk->event.aggregate_type) || !walk_is_ours(walk, walk->event.aggregate_id)));
+	} while (walk->found && (!walk_wants(walk, walk->event.aggregate_type) || !event_is_ours(walk)));
 	return true;
 }
 

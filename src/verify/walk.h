@@ -4,11 +4,14 @@
 #define VERIFY_WALK_H
 
 #include "config/config.h"
+#include "verify/layouts.h"
 
 struct walk {
 	struct meow_store *store;
 	const struct config_section *route; // its categories
-	int partition, partitions;          // of the route; the others' events are passed over
+	int partition;                      // of the route; the others' events are passed over
+	const struct layouts *layouts;      // borrowed
+	int64_t generation;                 // that published what is looked for
 	int64_t to;                         // inclusive
 	struct meow_cursor *cursor;
 	struct meow_event event; // the current one, while found
@@ -32,8 +35,9 @@ MEOW_MUST_USE bool walk_look_back(
 // Whether the route publishes events of this type.
 bool walk_wants(const struct walk *walk, struct meow_bytes aggregate_type);
 
-// Whether it is the partition's, if the route publishes it at all.
-bool walk_is_ours(const struct walk *walk, struct meow_bytes aggregate_id);
+// Whether it is the partition's, if the route publishes it at all, as it was split when it published the position in the
+// generation.
+bool walk_is_ours(const struct walk *walk, struct meow_bytes aggregate_id, int64_t position, int64_t generation);
 
 void walk_finish(struct walk *walk);
 

@@ -190,6 +190,61 @@ class Whole(Case):
         self.client.ask("XADD", "s:order:3", streams[0][3][0], *streams[0][3][1])
         self.assertEqual(self.verify("r", status=65)["r"]["misplaced"]["count"], 1)
 
+    def split_into(self, counts):
+        """The routes of so many partitions, and how many those are."""
+        split = os.path.join(scratch(), self.name + "-{partition}.jsonl")
+        self.routes = {"f": "{partitions: %d, file: {path: '%s'}}" % (counts["f"], split),
+                       "r": self.to_redis("partitions: %d, " % counts["r"], "s:{aggregate_type}:{partition}")}
+        if kafka:
+            self.routes["k"] = self.to_kafka("partitions: %d, " % counts["k"])
+        return sum(counts[name] for name in self.routes)
+
+    def run_to_the_end(self, partitions):
+        self.start()
+        wait_until("every partition", lambda: int(self.psql(
+            "SELECT count(*) FROM meowmx_checkpoints c WHERE layout = (SELECT max(layout) FROM meowmx_layouts l WHERE "
+            "l.subscription = c.subscription) AND position >= (SELECT max(id) FROM es_events)")) == partitions)
+        self.relay.end()
+
+    def test_another_number_of_partitions(self):
+        self.append([("order", "p-%d" % (i % 40), "placed", '{"i": %d}' % i, None) for i in range(60)])
+        old, new = {"f": 3, "r": 4, "k": 2}, {"f": 5, "r": 2, "k": 3}
+        self.run_to_the_end(self.split_into(old))
+        partitions = self.split_into(new)
+        self.configure()
+        self.verify("f", status=78)
+        self.assertIn("the store has f in 3 partitions, the configuration in 5", self.said)
+        for name in self.routes:
+            subprocess.run([MEOWMX, "subscription", "repartition", name, str(new[name]), "-c", self.config, "--yes"],
+                           check=True, stderr=subprocess.DEVNULL)
+        # The new ones have not begun, nor made their files.
+        for result in self.verify(*set(self.routes) - {"f"}).values():
+            self.assertEqual((result["events"], result["records"], self.found(result)), (60, 60, {}), result)
+        self.append([("order", "p-%d" % (i % 40), "placed", '{"i": %d}' % i, None) for i in range(60)])
+        self.run_to_the_end(partitions)
+        for result in self.verify().values():
+            self.assertEqual((result["events"], result["records"], result["checkpoint"], self.found(result)),
+                             (120, 120, 120, {}), result)
+        # Below the cut the streams are those of the old partitions, also of those that are no more.
+        gone = self.client.ask("XRANGE", "s:order:3", "-", "+")
+        self.assertLess(int(gone[-1][0][:-2]), 61)
+        self.client.ask("XDEL", "s:order:3", gone[1][0])
+        kept = self.client.ask("XRANGE", "s:order:0", "61", "+")
+        self.client.ask("XDEL", "s:order:0", kept[0][0])
+        self.client.ask("XADD", "s:order:3", *[kept[0][0]] + kept[0][1])
+        result = self.verify("r", status=65)["r"]
+        lost = [int(gone[1][0][:-2]), int(kept[0][0][:-2])]
+        self.assertEqual((sorted(self.found(result)["lost"]), self.found(result)["misplaced"]), (sorted(lost), lost[1:]))
+        # What a rewind publishes again is the new partitions', below the cut as well.
+        for name in self.routes:
+            if name != "r":
+                subprocess.run([MEOWMX, "subscription", "rewind", name, "30", "--store", self.url, "--yes"], check=True,
+                               stderr=subprocess.DEVNULL)
+        self.run_to_the_end(partitions)
+        for name in set(self.routes) - {"r"}:
+            result = self.verify(name)[name]
+            self.assertEqual((result["replayed"], self.found(result)), (90, {}), result)
+
     def test_an_empty_store_and_a_route_that_never_ran(self):
         self.routes = {"f": self.to_file(), "r": self.to_redis(stream="one")}
         if kafka:

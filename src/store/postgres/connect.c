@@ -293,6 +293,7 @@ static const struct store_impl impl = {
 	.subscriptions = pg_subscriptions,
 	.subscription_resume = pg_subscription_resume,
 	.subscription_skip = pg_subscription_skip,
+	.layouts = pg_layouts,
 	.repartition_begin = pg_repartition_begin,
 	.repartition_cut = pg_repartition_cut,
 	.repartition_finish = pg_repartition_finish,

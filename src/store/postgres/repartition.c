@@ -1,4 +1,4 @@
-// Another number of partitions: each step happens as a whole or not at all.
+// Another number of partitions: each step happens as a whole or not at all. And which numbers there were.
 #include "store/postgres/pg.h"
 #include "store/postgres/pg_event.h"
 #include "store_postgres_sql.h"
@@ -102,5 +102,26 @@ bool pg_repartition_finish(
 	if (!change(pg_store_of(base), sql_repartition_finish, 6, repartition, &rows, err))
 		return false;
 	*ret_done = rows > 0;
+	return true;
+}
+
+bool pg_layouts(struct meow_store *base, const char *name, struct store_layouts *ret_list, struct meow_error *err)
+{
+	struct pg_store *store = pg_store_of(base);
+	const char *values[1] = {name};
+	PGresult *result = pg_reconnect(store, err) ? pg_query(store, sql_layouts, 1, values, err) : NULL;
+	if (!result)
+		return false;
+	size_t count = (size_t)PQntuples(result);
+	struct store_layout *items = calloc(count + 1, sizeof(*items));
+	for (int row = 0; items && row < (int)count; row++)
+		items[row] = (struct store_layout){.layout = (int)pg_number32(result, row, 0),
+			.partitions = (int)pg_number32(result, row, 1),
+			.cut = pg_signed64(result, row, 2),
+			.generation = pg_signed64(result, row, 3)};
+	PQclear(result);
+	if (!items)
+		return error_no_memory(err);
+	*ret_list = (struct store_layouts){items, count};
 	return true;
 }

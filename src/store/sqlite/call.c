@@ -40,6 +40,7 @@ static const char *const statements[LITE_STATEMENTS] = {
 	[LITE_FIND] = sql_find,
 	[LITE_HEAD] = sql_head,
 	[LITE_IDENTITY] = sql_identity,
+	[LITE_LAYOUTS] = sql_layouts,
 	[LITE_LEASE_ALIVE] = sql_lease_alive,
 	[LITE_LEASE_FIND] = sql_lease_find,
 	[LITE_LEASE_FORGET] = sql_lease_forget,

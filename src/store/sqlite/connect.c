@@ -306,6 +306,7 @@ static const struct store_impl impl = {
 	.subscriptions = lite_subscriptions,
 	.subscription_resume = lite_subscription_resume,
 	.subscription_skip = lite_subscription_skip,
+	.layouts = lite_layouts,
 	.repartition_begin = lite_repartition_begin,
 	.repartition_cut = lite_repartition_cut,
 	.repartition_finish = lite_repartition_finish,

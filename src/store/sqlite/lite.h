@@ -261,6 +261,7 @@ bool lite_status(struct meow_store *base, struct store_status *ret_status, struc
 bool lite_subscriptions(
 	struct meow_store *base, const char *name, struct store_subscriptions *ret_list, struct meow_error *err);
 bool lite_subscription_resume(struct meow_store *base, const char *name, bool *ret_done, struct meow_error *err);
+bool lite_layouts(struct meow_store *base, const char *name, struct store_layouts *ret_list, struct meow_error *err);
 bool lite_repartition_begin(struct meow_store *base, struct store_repartition *repartition, struct meow_error *err);
 bool lite_repartition_cut(struct meow_store *base, const struct store_repartition *repartition, struct meow_error *err);
 bool lite_repartition_finish(

@@ -1,4 +1,4 @@
-// Another number of partitions: each step is one transaction.
+// Another number of partitions: each step is one transaction. And which numbers there were.
 #include "base/text.h"
 #include "store/sqlite/lite.h"
 
@@ -147,7 +147,8 @@ static bool finish(
 	for (size_t i = 0; i < repartition->count; i++)
 		if (repartition->items[i].generation > generation)
 			generation = repartition->items[i].generation;
-	bool ok = set_layout(lite, repartition, repartition->layout + 1, repartition->wanted, 0, err);
+	bool ok = set_layout(lite, repartition, repartition->layout, repartition->partitions, repartition->cut, err) &&
+			  set_layout(lite, repartition, repartition->layout + 1, repartition->wanted, 0, err);
 	for (int i = 0; ok && i < repartition->wanted; i++)
 		ok = begin_partition(lite, repartition, i, generation, err);
 	return ok;
@@ -160,4 +161,37 @@ bool lite_repartition_finish(
 	struct lite_transaction transaction;
 	return lite_ready(lite, err) && lite_begin(lite, &transaction, err) &&
 		   lite_finish(lite, &transaction, finish(lite, repartition, ret_done, err), err);
+}
+
+static bool add_layout(struct store_layouts *list, struct lite_call *call, struct meow_error *err)
+{
+	struct store_layout *items = realloc(list->items, (list->count + 1) * sizeof(*items));
+	if (!items)
+		return error_no_memory(err);
+	list->items = items;
+	items[list->count++] = (struct store_layout){.layout = (int)lite_int(call, 0),
+		.partitions = (int)lite_int(call, 1),
+		.cut = lite_int(call, 2),
+		.generation = lite_int(call, 3)};
+	return lite_good(call, err);
+}
+
+bool lite_layouts(struct meow_store *base, const char *name, struct store_layouts *ret_list, struct meow_error *err)
+{
+	struct lite *lite = lite_of(base);
+	struct store_layouts list = {0};
+	if (!lite_ready(lite, err))
+		return false;
+	struct lite_call call = lite_call(lite, LITE_LAYOUTS);
+	lite_put_text(&call, bytes_of(name));
+	bool ok = true;
+	enum lite_step step = LITE_DONE;
+	while (ok && (step = lite_step(&call, err)) == LITE_ROW)
+		ok = add_layout(&list, &call, err);
+	lite_end(&call);
+	if (ok && step == LITE_DONE)
+		*ret_list = list;
+	else
+		free(list.items);
+	return ok && step == LITE_DONE;
 }

@@ -9,6 +9,10 @@ WITH ours AS (
     SELECT $1::text, $2::int + 1, $6::int FROM set_config('synchronous_commit', 'on', true)
     WHERE (SELECT count(*) FROM ours) = $3::int
     RETURNING layout
+), ended AS (
+    INSERT INTO meowmx_layouts (subscription, layout, partitions, cut)
+    SELECT $1::text, $2::int, $3::int, $5::bigint FROM made
+    ON CONFLICT (subscription, layout) DO UPDATE SET cut = excluded.cut
 ), begun AS (
     INSERT INTO meowmx_checkpoints
         (subscription, layout, partition, delivered, position, generation, state, state_at, progressed_at)
