@@ -304,7 +304,7 @@ class Repartition(Case):
         status, said = self.repartition("cache", 3, self.to_redis(3))
         self.assertEqual((status, "begin behind position %d" % cut in said), (0, True), said)
         old = [int(line) for line in self.psql.run("SELECT epoch FROM meowmx_checkpoints WHERE layout = 0 ORDER BY partition")]
-        self.assertEqual(old, [epoch + 1 for epoch in before])
+        self.assertTrue(all(a > b for a, b in zip(old, before)))
         store = self.psql.run("SELECT left(store_id::text, 8) FROM meowmx_meta")[0].strip()
         for partition, epoch in enumerate(old):  # whoever still publishes for the old layout is refused by Redis
             key = "meowmx:%s:cache:0:%d:epoch" % (store, partition)

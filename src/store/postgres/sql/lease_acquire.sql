@@ -3,7 +3,8 @@
 --
 -- A lease that lies further ahead than its own length has expired, too: the clock was set back. Nothing is written while
 -- another has it. (What was found is looked at again, under the row's lock, before it is changed.) set_config makes the
--- new epoch durable whatever synchronous_commit says.
+-- new epoch durable whatever synchronous_commit says. An epoch is at least the milliseconds since 1970, so that those of a
+-- row that was deleted, or of a store that was restored, begin above what a sink remembers.
 WITH known AS (
     SELECT layout, partitions, cut FROM meowmx_layouts WHERE subscription = $1::text ORDER BY layout DESC LIMIT 1
 ), made AS (
@@ -44,15 +45,15 @@ WITH known AS (
                        AND r.until <= clock_timestamp() + r.length), 2147483647) AS least
 ), taken AS (
     INSERT INTO meowmx_checkpoints AS c (subscription, layout, partition, epoch, lease_holder, lease_until, lease_length)
-    SELECT $1::text, n.layout, $2::int, 1, $4::text, clock_timestamp() + $5::bigint * interval '1 ms',
-           $5::bigint * interval '1 ms'
+    SELECT $1::text, n.layout, $2::int, floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint, $4::text,
+           clock_timestamp() + $5::bigint * interval '1 ms', $5::bigint * interval '1 ms'
     FROM newest n CROSS JOIN shares s CROSS JOIN set_config('synchronous_commit', 'on', true)
     WHERE n.partitions = $3::int AND ($8::boolean OR s.mine <= s.least
            OR $4::text = (SELECT lease_holder FROM found))
       AND NOT EXISTS (SELECT FROM found WHERE taken)
       AND (n.cut IS NULL OR n.cut > coalesce((SELECT position FROM found), 0))
     ON CONFLICT (subscription, layout, partition) DO UPDATE SET
-        epoch = c.epoch + 1, lease_holder = excluded.lease_holder, lease_until = excluded.lease_until,
+        epoch = greatest(c.epoch + 1, excluded.epoch), lease_holder = excluded.lease_holder, lease_until = excluded.lease_until,
         lease_length = excluded.lease_length
     WHERE c.lease_until IS NULL OR c.lease_holder = $4::text OR c.lease_until <= clock_timestamp()
        OR c.lease_until > clock_timestamp() + c.lease_length
