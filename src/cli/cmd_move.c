@@ -167,7 +167,7 @@ static bool do_delete(
 	const struct move *move, const struct invocation *invocation, struct meow_store *store, struct meow_error *err)
 {
 	(void)move;
-	return store_subscription_delete(store, invocation->words[0], invocation->options[OPTION_YES] != NULL, err);
+	return store_subscription_delete(store, invocation->words[0], err);
 }
 
 int run_subscription_delete(const struct invocation *invocation)

@@ -397,25 +397,40 @@ bool store_subscription_rewind(struct meow_store *store, const char *name, int64
 		at, position);
 }
 
-bool store_subscription_delete(struct meow_store *store, const char *name, bool at_work, struct meow_error *err)
+// Whether somebody works on it: a handler's process has its claim, a relay the lease.
+static bool check_claim(struct meow_store *store, const char *name, struct meow_error *err)
+{
+	struct store_layouts layouts;
+	bool claimed = true;
+	if (!store->impl->layouts(store, name, &layouts, err))
+		return false;
+	bool routes = layouts.count > 0 && layouts.items[layouts.count - 1].partitions > 0;
+	free(layouts.items);
+	if (!routes && !store->impl->work_claim(store, name, &claimed, err))
+		return false;
+	return claimed || error_set(err, MEOW_UNAVAILABLE, "a process works on %s with its handler: stop it first", name);
+}
+
+bool store_subscription_delete(struct meow_store *store, const char *name, struct meow_error *err)
 {
 	WITH_ERROR(err);
 	bool done;
 	struct store_subscriptions list;
-	if (!store->impl->subscription_delete(store, name, at_work, &done, error))
+	if (!check_claim(store, name, error) || !store->impl->subscription_delete(store, name, &done, error))
 		return false;
 	if (done)
 		return true;
 	if (!store->impl->subscriptions(store, name, &list, error))
 		return false;
-	bool known = list.count > 0;
-	const char *state = known && list.items[0].checkpoint.state ? list.items[0].checkpoint.state : "UNASSIGNED";
-	error_set(error, MEOW_INVALID,
-		"%s is %s: a relay works on it, or did when it was killed; take the route out of its configuration first, or "
-		"give --yes",
-		name, state);
+	const char *relay = NULL;
+	for (size_t i = 0; i < list.count && !relay; i++)
+		relay = list.items[i].relay;
+	if (list.count == 0)
+		missing(name, error);
+	else
+		store_still_run(name, relay ? relay : "a relay that gives it up at this moment", error);
 	store_subscriptions_free(&list);
-	return known ? false : missing(name, error);
+	return false;
 }
 
 bool store_dead_letters(struct meow_store *store, const struct store_dead_filter *filter,

@@ -74,10 +74,9 @@ MEOW_MUST_USE bool store_subscription_pause(struct meow_store *store, const char
 MEOW_MUST_USE bool store_subscription_rewind(
 	struct meow_store *store, const char *name, int64_t position, struct meow_error *err);
 
-// `subscription delete`: forgets it and its position. MEOW_MISSING; MEOW_INVALID: somebody works on it, or did when he was
-// killed, and at_work does not say that it is to go all the same.
-MEOW_MUST_USE bool store_subscription_delete(
-	struct meow_store *store, const char *name, bool at_work, struct meow_error *err);
+// `subscription delete`: forgets it and its position. MEOW_MISSING; MEOW_UNAVAILABLE: a relay has its lease, or a process its
+// claim. (The claim of a handler's is then the store's until that is closed.)
+MEOW_MUST_USE bool store_subscription_delete(struct meow_store *store, const char *name, struct meow_error *err);
 
 // `subscription repartition`: another number of partitions. The old ones run exactly up to a cut, are fenced by a raised
 // epoch, in the store and then by the caller at their sinks, and the new ones begin behind the cut.

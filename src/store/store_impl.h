@@ -72,13 +72,11 @@ struct store_impl {
 	bool (*subscription_skip)(
 		struct meow_store *store, const char *name, int64_t position, bool *ret_done, struct meow_error *err);
 
-	// *ret_done: there is such a subscription; a rewind goes back and not forward; nobody works on one that is deleted, or
-	// at_work says that this does not matter.
+	// *ret_done: there is such a subscription; a rewind goes back and not forward; no relay has a lease of one that is deleted.
 	bool (*subscription_pause)(struct meow_store *store, const char *name, bool *ret_done, struct meow_error *err);
 	bool (*subscription_rewind)(
 		struct meow_store *store, const char *name, int64_t position, bool *ret_done, struct meow_error *err);
-	bool (*subscription_delete)(
-		struct meow_store *store, const char *name, bool at_work, bool *ret_done, struct meow_error *err);
+	bool (*subscription_delete)(struct meow_store *store, const char *name, bool *ret_done, struct meow_error *err);
 
 	bool (*layouts)(struct meow_store *store, const char *name, struct store_layouts *ret_list, struct meow_error *err);
 	// See store.h. begin may find no partition at all. *ret_done: nobody had taken a lease.

@@ -13,6 +13,7 @@ class Operated(unittest.TestCase):
     """meowmx, postgres and redis are set by the test's main program; sqlite: of which kind the store is."""
     meowmx = postgres = redis = None
     sqlite = False
+    lease = "10s"
     count = 0
 
     def setUp(self):
@@ -60,8 +61,8 @@ class Operated(unittest.TestCase):
 
     def start(self, routes):
         with open(self.config, "w", encoding="utf-8") as out:
-            out.write("store: {url: '%s'}\nhttp: {listen: '127.0.0.1:%d'}\nrelay: {backoff_max: 1s}\nroutes:\n" %
-                      (self.url, self.port))
+            out.write("store: {url: '%s'}\nhttp: {listen: '127.0.0.1:%d'}\nrelay: {backoff_max: 1s, lease: %s}\nroutes:\n" %
+                      (self.url, self.port, self.lease))
             for name, text in routes.items():
                 out.write("  %s: %s\n" % (name, text))
         with open(self.log, "ab") as log:

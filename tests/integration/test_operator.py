@@ -147,6 +147,36 @@ class OnPostgres(Operated):
         self.assertEqual(self.good("subscription", "list", "--json"), [])
         self.refused(66, "no subscription", "subscription", "delete", "audit", "--yes")
 
+    def test_delete_waits_for_whoever_has_the_lease(self):
+        self.lease = "2s"
+        self.append(3)
+        self.start({"audit": self.to_file(), "cache": self.to_redis(more="partitions: 2, ", stream="s{partition}")})
+        self.wait_caught_up("audit")
+        wait_until("both partitions", lambda: [part["position"] for part in self.good(
+            "subscription", "show", "cache", "--json")] == [3, 3])
+        for name in ("audit", "cache"):
+            self.refused(69, name + " is run by ", "subscription", "delete", name, "--yes")
+            self.assertEqual(self.shown(name)["state"], "RUNNING")
+        self.end()  # killed: the lease of a dead one runs out, whatever the row says of it
+        for name in ("audit", "cache"):
+            wait_until("its end", lambda: self.run_meowmx("subscription", "delete", name, "--yes").returncode == 0, 10)
+        self.assertEqual(self.good("subscription", "list", "--json"), [])
+
+    def test_a_route_that_was_deleted_begins_above_the_epochs_that_its_sink_knows(self):
+        self.append(3)
+        for _ in range(2):
+            self.start({"cache": self.to_redis()})
+            self.wait_caught_up("cache")
+            self.stop()
+        (key,) = self.client.ask("KEYS", "meowmx:*:cache:0:0:epoch")
+        known = int(self.client.ask("GET", key).split(".")[0])
+        self.good("subscription", "delete", "cache", "--yes")
+        self.append(2)
+        self.start({"cache": self.to_redis()})
+        self.wait_caught_up("cache")
+        self.assertGreater(self.shown("cache")["epoch"], known)
+        self.assertEqual(self.entries(), ["%d-0" % position for position in range(1, 6)])
+
 
 class OnSqlite(OnPostgres):
     sqlite = True

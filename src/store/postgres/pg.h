@@ -131,8 +131,7 @@ bool pg_repartition_finish(
 bool pg_subscription_pause(struct meow_store *base, const char *name, bool *ret_done, struct meow_error *err);
 bool pg_subscription_rewind(
 	struct meow_store *base, const char *name, int64_t position, bool *ret_done, struct meow_error *err);
-bool pg_subscription_delete(
-	struct meow_store *base, const char *name, bool at_work, bool *ret_done, struct meow_error *err);
+bool pg_subscription_delete(struct meow_store *base, const char *name, bool *ret_done, struct meow_error *err);
 bool pg_dead_letters(struct meow_store *base, const struct store_dead_filter *filter,
 	bool (*fn)(void *arg, const struct store_dead_letter *letter), void *arg, struct meow_error *err);
 bool pg_dead_positions(struct meow_store *base, const char *name, int64_t from, int64_t to,

@@ -159,9 +159,8 @@ bool pg_subscription_pause(struct meow_store *base, const char *name, bool *ret_
 	return change(base, sql_subscription_pause, 1, values, ret_done, err);
 }
 
-bool pg_subscription_delete(
-	struct meow_store *base, const char *name, bool at_work, bool *ret_done, struct meow_error *err)
+bool pg_subscription_delete(struct meow_store *base, const char *name, bool *ret_done, struct meow_error *err)
 {
-	const char *values[2] = {name, at_work ? "t" : "f"};
-	return change(base, sql_subscription_delete, 2, values, ret_done, err);
+	const char *values[1] = {name};
+	return change(base, sql_subscription_delete, 1, values, ret_done, err);
 }

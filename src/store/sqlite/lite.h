@@ -40,6 +40,7 @@ enum lite_statement {
 	LITE_FIND,
 	LITE_HEAD,
 	LITE_IDENTITY,
+	LITE_LAYOUTS,
 	LITE_LEASE_ALIVE,
 	LITE_LEASE_FIND,
 	LITE_LEASE_FORGET,
@@ -269,8 +270,7 @@ bool lite_repartition_finish(
 bool lite_subscription_pause(struct meow_store *base, const char *name, bool *ret_done, struct meow_error *err);
 bool lite_subscription_rewind(
 	struct meow_store *base, const char *name, int64_t position, bool *ret_done, struct meow_error *err);
-bool lite_subscription_delete(
-	struct meow_store *base, const char *name, bool at_work, bool *ret_done, struct meow_error *err);
+bool lite_subscription_delete(struct meow_store *base, const char *name, bool *ret_done, struct meow_error *err);
 bool lite_dead_letters(struct meow_store *base, const struct store_dead_filter *filter,
 	bool (*fn)(void *arg, const struct store_dead_letter *letter), void *arg, struct meow_error *err);
 bool lite_dead_positions(struct meow_store *base, const char *name, int64_t from, int64_t to,

@@ -170,16 +170,16 @@ bool lite_subscription_rewind(
 	return lite_finish(lite, &transaction, ok, err);
 }
 
-bool lite_subscription_delete(
-	struct meow_store *base, const char *name, bool at_work, bool *ret_done, struct meow_error *err)
+bool lite_subscription_delete(struct meow_store *base, const char *name, bool *ret_done, struct meow_error *err)
 {
 	struct lite *lite = lite_of(base);
 	struct lite_transaction transaction;
-	const int64_t number = at_work, all = -1;
+	const int64_t all = -1;
 	bool ignored;
 	if (!lite_ready(lite, err) || !lite_begin(lite, &transaction, err))
 		return false;
-	bool ok = change_one(base, LITE_SUBSCRIPTION_DELETE, name, &number, ret_done, err) &&
+	const int64_t now_us = lite_now_us();
+	bool ok = change_one(base, LITE_SUBSCRIPTION_DELETE, name, &now_us, ret_done, err) &&
 			  (!*ret_done || (change_one(base, LITE_DEAD_FORGET, name, &all, &ignored, err) &&
 								 change_one(base, LITE_SUBSCRIPTION_DELETE_LAYOUTS, name, NULL, &ignored, err) &&
 								 change_one(base, LITE_SUBSCRIPTION_DELETE_RELAYS, name, NULL, &ignored, err)));

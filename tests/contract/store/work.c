@@ -1,6 +1,8 @@
 // What subscriptions and the command line ask: transactions of a handler with their checkpoint, claims, status, bulk loads.
 #include "suite.h"
 
+#include <unistd.h>
+
 static struct store_work begin_work(struct meow_store *store, const char *name)
 {
 	struct meow_error err;
@@ -257,21 +259,25 @@ static void a_rewind_goes_back_in_a_new_generation(void **state)
 static void only_what_nobody_works_on_is_deleted(void **state)
 {
 	(void)state;
-	struct meow_store *store = fresh_store();
+	const char *url = kind.fresh();
+	struct meow_store *store = open_or_fail(url), *other = open_or_fail(url);
 	struct meow_error err;
-	assert_fails(store_subscription_delete(store, "s", true, &err), err, MEOW_MISSING);
-	begin_work(store, "s");
-	commit_work(store, "s", 2, 2); // it is RUNNING
-	assert_fails(store_subscription_delete(store, "s", false, &err), err, MEOW_INVALID);
-	assert_says(err, "s is RUNNING");
-	const struct store_work_state left = {.state = "UNASSIGNED"};
-	assert_ok(store_work_report(store, "s", &left, &err), err);
-	assert_ok(store_subscription_delete(store, "s", false, &err), err);
+	assert_fails(store_subscription_delete(store, "r", &err), err, MEOW_MISSING);
+	assert_true(claim(other, "s"));
+	begin_work(other, "s");
+	commit_work(other, "s", 2, 2);
+	assert_fails(store_subscription_delete(store, "s", &err), err, MEOW_UNAVAILABLE);
+	assert_says(err, "a process works on s");
+	meow_store_close(other); // as one does that is killed, too: what its row says of it stays
+	struct store_subscriptions left = list(store, "s");
+	assert_string_equal(left.items[0].checkpoint.state, "RUNNING");
+	store_subscriptions_free(&left);
+	while (!claim(store, "s")) // until the server has seen that the other one is gone
+		usleep(10000);
+	assert_ok(store_subscription_delete(store, "s", &err), err);
 	assert_fails(store_subscription_pause(store, "s", &err), err, MEOW_MISSING);
 	assert_true(begin_work(store, "s").fresh);
-	commit_work(store, "s", 2, 2);
-	assert_ok(store_subscription_delete(store, "s", true, &err), err);
-	assert_fails(store_subscription_pause(store, "s", &err), err, MEOW_MISSING);
+	assert_ok(store_work_roll_back(store, &err), err);
 	meow_store_close(store);
 }
 

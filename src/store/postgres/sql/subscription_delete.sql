@@ -1,9 +1,11 @@
--- Forgets subscription $1, with its layouts and dead letters, if nobody works on it; with $2 in any case.
-WITH gone AS (
+-- Forgets subscription $1, with its layouts and dead letters, unless a relay has the lease of one of its partitions.
+WITH found AS (
+    SELECT c.lease_until > clock_timestamp() AND c.lease_until <= clock_timestamp() + c.lease_length AS held
+    FROM meowmx_checkpoints c WHERE c.subscription = $1::text
+    FOR UPDATE
+), gone AS (
     DELETE FROM meowmx_checkpoints
-    WHERE subscription = $1::text
-      AND ($2::boolean OR NOT EXISTS (SELECT FROM meowmx_checkpoints w WHERE w.subscription = $1::text
-                                      AND coalesce(w.state, 'UNASSIGNED') <> 'UNASSIGNED'))
+    WHERE subscription = $1::text AND NOT EXISTS (SELECT FROM found WHERE held)
     RETURNING subscription
 ), layouts AS (
     DELETE FROM meowmx_layouts WHERE subscription = $1::text AND EXISTS (SELECT FROM gone)
