@@ -43,7 +43,7 @@ static const char *const before[][2] = {
 static const char *const after[][2] = {
 	{"isolation.level", "read_committed"},
 	{"enable.partition.eof", "true"},
-	{"fetch.wait.max.ms", "50"}, // the end of a partition is said by an answer without records
+	{"fetch.wait.max.ms", "10"}, // a partition's end is what the broker otherwise waits half a second to tell
 	{"auto.offset.reset", "earliest"},
 	{"enable.auto.commit", "false"},
 	{"queued.min.messages", "1000000"}, // the bytes are the limit

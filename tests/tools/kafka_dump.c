@@ -26,7 +26,7 @@ static rd_kafka_t *connect_to(const char *brokers, const char *isolation)
 	char why[512];
 	const char *settings[][2] = {{"bootstrap.servers", brokers}, {"group.id", "kafka_dump"},
 		{"enable.auto.commit", "false"}, {"enable.partition.eof", "true"}, {"auto.offset.reset", "earliest"},
-		{"isolation.level", isolation}, {"log_level", "2"}};
+		{"fetch.wait.max.ms", "10"}, {"isolation.level", isolation}, {"log_level", "2"}};
 	rd_kafka_conf_t *conf = rd_kafka_conf_new();
 	rd_kafka_t *client;
 
