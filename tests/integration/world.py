@@ -2,7 +2,6 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -10,49 +9,10 @@ import time
 import urllib.request
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
+from clients import Redis, free_port, wait_until  # noqa: E402
 from servers import Server, scratch  # noqa: E402
 
 TYPES = ["order", "payment", "注文"]  # those that tests/tools/storm.c writes
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-def wait_until(what, condition, seconds=60):
-    end = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > end:
-            raise RuntimeError("waited %d s in vain: %s" % (seconds, what))
-        time.sleep(0.05)
-
-
-class Redis:
-    """As much of the protocol as reading needs."""
-
-    def __init__(self, port):
-        self.file = socket.create_connection(("127.0.0.1", port)).makefile("rwb")
-
-    def ask(self, *words):
-        self.file.write(b"*%d\r\n" % len(words))
-        for word in words:
-            word = word.encode()
-            self.file.write(b"$%d\r\n%s\r\n" % (len(word), word))
-        self.file.flush()
-        return self.read()
-
-    def read(self):
-        line = self.file.readline()
-        kind, rest = line[:1], line[1:-2]
-        if kind == b"-":
-            raise RuntimeError(rest.decode())
-        if kind == b"$":
-            return None if rest == b"-1" else self.file.read(int(rest) + 2)[:-2].decode()
-        if kind == b"*":
-            return [self.read() for _ in range(int(rest))]
-        return rest.decode()
 
 
 class Relay:

@@ -14,12 +14,17 @@
 #include <unistd.h>
 
 #define WAIT_SECONDS 30
+#define DRIP_US 100         // between two bytes
+#define LATE_ANSWER_MS 5000 // how long the answer to what was delivered late is waited for
 
 struct connection {
 	struct proxy *proxy;
 	int client, server;
 	int threads;
-	bool faulty; // its replies are dropped
+	unsigned closed; // the ways that were half-closed: what comes there is dropped
+	bool faulty;     // its replies are dropped
+	bool answered;   // to a request that was delivered late
+	bool late_sent;
 	enum proxy_fault fault;
 	struct connection *next;
 };
@@ -31,7 +36,9 @@ struct proxy {
 	pthread_mutex_t lock; // of everything below
 	pthread_cond_t changed;
 	struct connection *connections;
-	bool refuse, stalled, stopping;
+	bool refuse, stopping, drip;
+	unsigned stalled; // ways
+	int delay_ms, late_ms;
 	bool armed, happened;
 	enum proxy_fault fault;
 	char mark[64];
@@ -45,6 +52,8 @@ struct direction {
 	int from, to;
 	bool request;
 };
+
+enum verdict { PASS, DROP, LATER };
 
 static void give_up(const char *what)
 {
@@ -75,48 +84,74 @@ static void keep(struct proxy *proxy, const char *bytes, size_t size)
 	happen(proxy);
 }
 
-// Whether these bytes are to be passed on. With the lock held.
-static bool judge_request(struct connection *connection, const char *bytes, size_t size)
+// With the lock held, as the next two.
+static enum verdict judge_request(struct connection *connection, const char *bytes, size_t size)
 {
 	struct proxy *proxy = connection->proxy;
 	if (connection->faulty && connection->fault == PROXY_KEEP)
-		return false;
+		return DROP;
 	if (!proxy->armed || (proxy->is_it && !proxy->is_it(bytes, size)) ||
 		(*proxy->mark && !memmem(bytes, size, proxy->mark, strlen(proxy->mark))))
-		return true;
+		return PASS;
 	proxy->armed = false;
 	if (proxy->fault == PROXY_CUT_BEFORE) {
 		shut(connection);
 		happen(proxy);
-		return false;
+		return DROP;
 	}
 	connection->faulty = true;
 	connection->fault = proxy->fault;
 	if (proxy->fault == PROXY_KEEP)
 		keep(proxy, bytes, size);
-	return proxy->fault != PROXY_KEEP;
+	return proxy->fault == PROXY_LATE ? LATER : proxy->fault == PROXY_KEEP ? DROP : PASS;
 }
 
-static bool judge_reply(struct connection *connection)
+static enum verdict judge_reply(struct connection *connection)
 {
 	if (!connection->faulty)
-		return true;
+		return PASS;
 	if (connection->fault == PROXY_CUT_AFTER)
 		shut(connection);
-	happen(connection->proxy);
-	return false;
+	connection->answered = connection->late_sent;
+	if (connection->fault != PROXY_LATE || connection->answered)
+		happen(connection->proxy);
+	return DROP;
 }
 
-static bool judge(const struct direction *direction, const char *bytes, size_t size)
+static unsigned way_of(const struct direction *direction)
+{
+	return direction->request ? PROXY_REQUESTS : PROXY_REPLIES;
+}
+
+static struct timespec in_ms(int ms)
+{
+	struct timespec until;
+	clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_sec += ms / 1000;
+	until.tv_nsec += ms % 1000 * 1000000L;
+	if (until.tv_nsec >= 1000000000L) {
+		until.tv_sec++;
+		until.tv_nsec -= 1000000000L;
+	}
+	return until;
+}
+
+static enum verdict judge(const struct direction *direction, const char *bytes, size_t size)
 {
 	struct connection *connection = direction->connection;
 	struct proxy *proxy = connection->proxy;
+	enum verdict verdict = DROP;
 	pthread_mutex_lock(&proxy->lock);
-	while (proxy->stalled && !proxy->stopping)
+	struct timespec until = in_ms(proxy->delay_ms);
+	while (proxy->delay_ms && !proxy->stopping)
+		if (pthread_cond_timedwait(&proxy->changed, &proxy->lock, &until) != 0)
+			break;
+	while (proxy->stalled & way_of(direction) && !proxy->stopping)
 		pthread_cond_wait(&proxy->changed, &proxy->lock);
-	bool pass = direction->request ? judge_request(connection, bytes, size) : judge_reply(connection);
+	if (!(connection->closed & way_of(direction)))
+		verdict = direction->request ? judge_request(connection, bytes, size) : judge_reply(connection);
 	pthread_mutex_unlock(&proxy->lock);
-	return pass;
+	return verdict;
 }
 
 static bool send_all(int to, const char *bytes, size_t size)
@@ -129,6 +164,49 @@ static bool send_all(int to, const char *bytes, size_t size)
 		size -= (size_t)sent;
 	}
 	return true;
+}
+
+static bool drips(struct proxy *proxy)
+{
+	pthread_mutex_lock(&proxy->lock);
+	bool drip = proxy->drip && !proxy->stopping;
+	pthread_mutex_unlock(&proxy->lock);
+	return drip;
+}
+
+static bool pass_on(const struct direction *direction, const char *bytes, size_t size)
+{
+	while (size > 1 && drips(direction->connection->proxy)) {
+		if (!send_all(direction->to, bytes, 1))
+			return false;
+		bytes++;
+		size--;
+		usleep(DRIP_US);
+	}
+	return send_all(direction->to, bytes, size);
+}
+
+// The client is told that its connection is gone; the server gets the request after a while, and answers to nobody.
+static void deliver_late(const struct direction *direction, const char *bytes, size_t size)
+{
+	struct connection *connection = direction->connection;
+	struct proxy *proxy = connection->proxy;
+	shutdown(connection->client, SHUT_RDWR);
+	pthread_mutex_lock(&proxy->lock);
+	struct timespec until = in_ms(proxy->late_ms);
+	while (!proxy->stopping && pthread_cond_timedwait(&proxy->changed, &proxy->lock, &until) == 0) {
+	}
+	connection->late_sent = true;
+	pthread_mutex_unlock(&proxy->lock);
+	if (!send_all(connection->server, bytes, size))
+		return;
+	pthread_mutex_lock(&proxy->lock);
+	until = in_ms(LATE_ANSWER_MS);
+	while (!connection->answered && !proxy->stopping)
+		if (pthread_cond_timedwait(&proxy->changed, &proxy->lock, &until) != 0)
+			break;
+	happen(proxy);
+	pthread_mutex_unlock(&proxy->lock);
 }
 
 static void leave(struct connection *connection)
@@ -156,9 +234,10 @@ static void *pump(void *arg)
 	char bytes[16384];
 	for (;;) {
 		ssize_t size = recv(direction.from, bytes, sizeof(bytes), 0);
-		if (size <= 0)
-			break;
-		if (judge(&direction, bytes, (size_t)size) && !send_all(direction.to, bytes, (size_t)size))
+		enum verdict verdict = size > 0 ? judge(&direction, bytes, (size_t)size) : DROP;
+		if (verdict == LATER)
+			deliver_late(&direction, bytes, (size_t)size);
+		if (size <= 0 || verdict == LATER || (verdict == PASS && !pass_on(&direction, bytes, (size_t)size)))
 			break;
 	}
 	leave(direction.connection);
@@ -301,11 +380,44 @@ void proxy_refuse(struct proxy *proxy, bool refuse)
 	pthread_mutex_unlock(&proxy->lock);
 }
 
-void proxy_stall(struct proxy *proxy, bool stall)
+void proxy_stall_ways(struct proxy *proxy, unsigned ways)
 {
 	pthread_mutex_lock(&proxy->lock);
-	proxy->stalled = stall;
+	proxy->stalled = ways;
 	pthread_cond_broadcast(&proxy->changed);
+	pthread_mutex_unlock(&proxy->lock);
+}
+
+void proxy_stall(struct proxy *proxy, bool stall)
+{
+	proxy_stall_ways(proxy, stall ? PROXY_REQUESTS | PROXY_REPLIES : 0);
+}
+
+void proxy_delay(struct proxy *proxy, int ms)
+{
+	pthread_mutex_lock(&proxy->lock);
+	proxy->delay_ms = ms;
+	pthread_cond_broadcast(&proxy->changed);
+	pthread_mutex_unlock(&proxy->lock);
+}
+
+void proxy_drip(struct proxy *proxy, bool drip)
+{
+	pthread_mutex_lock(&proxy->lock);
+	proxy->drip = drip;
+	pthread_mutex_unlock(&proxy->lock);
+}
+
+void proxy_half_close(struct proxy *proxy, unsigned ways)
+{
+	pthread_mutex_lock(&proxy->lock);
+	for (struct connection *connection = proxy->connections; connection; connection = connection->next) {
+		connection->closed |= ways;
+		if (ways & PROXY_REQUESTS)
+			shutdown(connection->server, SHUT_WR);
+		if (ways & PROXY_REPLIES)
+			shutdown(connection->client, SHUT_WR);
+	}
 	pthread_mutex_unlock(&proxy->lock);
 }
 
@@ -339,6 +451,13 @@ void proxy_arm_match(struct proxy *proxy, enum proxy_fault fault, proxy_match *i
 	arm(proxy, fault, NULL, is_it);
 }
 
+void proxy_late(struct proxy *proxy, int ms)
+{
+	pthread_mutex_lock(&proxy->lock);
+	proxy->late_ms = ms;
+	pthread_mutex_unlock(&proxy->lock);
+}
+
 void proxy_deliver(struct proxy *proxy)
 {
 	pthread_mutex_lock(&proxy->lock);
@@ -364,9 +483,7 @@ bool proxy_happened(struct proxy *proxy)
 
 void proxy_wait(struct proxy *proxy)
 {
-	struct timespec until;
-	clock_gettime(CLOCK_REALTIME, &until);
-	until.tv_sec += WAIT_SECONDS;
+	struct timespec until = in_ms(1000 * WAIT_SECONDS);
 	pthread_mutex_lock(&proxy->lock);
 	while (!proxy->happened)
 		if (pthread_cond_timedwait(&proxy->changed, &proxy->lock, &until) != 0)

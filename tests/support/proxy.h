@@ -21,6 +21,18 @@ void proxy_refuse(struct proxy *proxy, bool refuse);
 // While stalled nothing is passed on, in either direction, and nothing is lost.
 void proxy_stall(struct proxy *proxy, bool stall);
 
+enum proxy_way { PROXY_REQUESTS = 1, PROXY_REPLIES = 2 };
+void proxy_stall_ways(struct proxy *proxy, unsigned ways); // of enum proxy_way; 0 ends it
+
+// Each piece that passes is so long under way; 0 ends it.
+void proxy_delay(struct proxy *proxy, int ms);
+
+// Bytes pass one at a time.
+void proxy_drip(struct proxy *proxy, bool drip);
+
+// Every connection that there is now ends in these ways only: the receiver sees its end, and what still comes is dropped.
+void proxy_half_close(struct proxy *proxy, unsigned ways);
+
 // Closes every connection now.
 void proxy_cut(struct proxy *proxy);
 
@@ -29,7 +41,9 @@ enum proxy_fault {
 	PROXY_CUT_AFTER,  // the request is delivered; once its reply begins, that is dropped and the connection closed
 	PROXY_SWALLOW,    // the request is delivered, and nothing ever comes back on that connection, which stays open
 	PROXY_KEEP, // the request is kept for proxy_deliver, and nothing more passes on that connection, which stays open
+	PROXY_LATE, // the client's connection is closed, and the request delivered later, on the server's old connection
 };
+void proxy_late(struct proxy *proxy, int ms); // how much later
 
 // The next request that contains `mark` (NULL: the next at all) has this fault, once. A request is what arrives in one
 // piece: mark what is near its beginning.

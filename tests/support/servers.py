@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 SCRIPT = os.path.join(ROOT, "scripts", "server")
@@ -29,6 +30,14 @@ def _clean_up():
     for server in list(_servers):
         server.close()
     shutil.rmtree(_scratch, ignore_errors=True)
+
+
+def _runs(pid):
+    try:
+        with open("/proc/%d/stat" % pid, encoding="utf-8", errors="replace") as stat:
+            return stat.read().rsplit(")", 1)[1].split()[0] not in "ZX"
+    except OSError:
+        return False
 
 
 class Server:
@@ -55,6 +64,13 @@ class Server:
     def stop(self):
         """Ends it in its own orderly way; the data stays for again()."""
         self._run("stop", self.folder)
+
+    def set_down(self):
+        """Has ended, or is about to, by other means: waits for that."""
+        end = time.monotonic() + 30
+        while time.monotonic() < end and _runs(self.pid):
+            time.sleep(0.02)
+        self.kill()
 
     def kill(self):
         self._run("kill", self.folder)

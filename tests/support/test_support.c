@@ -203,6 +203,62 @@ static void a_proxy_breaks_a_connection_at_a_chosen_moment(void **state)
 	server_destroy(server);
 }
 
+// A request that its sender has given up, and that arrives all the same; one way alone; slow ways.
+static void a_proxy_delivers_late_in_one_way_and_slowly(void **state)
+{
+	struct server *server = server_start("redis", NULL);
+	struct proxy *proxy = proxy_start(server_port(server));
+	int direct = open_connection(server_port(server)), through = open_connection(proxy_port(proxy));
+
+	(void)state;
+	proxy_late(proxy, 300);
+	proxy_arm(proxy, PROXY_LATE, "k 6");
+	say(through, "SET k 6\r\n");
+	assert_hears(through, "");
+	say(direct, "GET k\r\n");
+	assert_hears(direct, "$-1\r\n");
+	proxy_wait(proxy);
+	say(direct, "GET k\r\n");
+	assert_hears(direct, "$1\r\n6\r\n");
+	close(through);
+
+	through = open_connection(proxy_port(proxy));
+	proxy_stall_ways(proxy, PROXY_REPLIES);
+	say(through, "SET k 7\r\n");
+	assert_null(hear(through, 100));
+	say(direct, "GET k\r\n");
+	assert_hears(direct, "$1\r\n7\r\n");
+	proxy_stall_ways(proxy, 0);
+	assert_hears(through, "+OK\r\n");
+
+	proxy_drip(proxy, true);
+	say(through, "SET k 8\r\n");
+	for (size_t heard = 0; heard < strlen("+OK\r\n");) // in however many pieces
+		heard += strlen(hear(through, -1));
+	proxy_drip(proxy, false);
+	proxy_delay(proxy, 200);
+	say(through, "PING\r\n");
+	assert_null(hear(through, 200));
+	assert_hears(through, "+PONG\r\n");
+	proxy_delay(proxy, 0);
+
+	proxy_half_close(proxy, PROXY_REPLIES);
+	assert_hears(through, "");
+	say(through, "SET k 9\r\n");
+	for (int turn = 0; turn < 500; turn++) {
+		say(direct, "GET k\r\n");
+		if (strcmp(hear(direct, -1), "$1\r\n9\r\n") == 0)
+			break;
+		usleep(10000);
+	}
+	say(direct, "GET k\r\n");
+	assert_hears(direct, "$1\r\n9\r\n");
+	close(through);
+	proxy_stop(proxy);
+	close(direct);
+	server_destroy(server);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -210,6 +266,7 @@ int main(void)
 		cmocka_unit_test(goes_with_a_crashed_test),
 		cmocka_unit_test(a_free_port_is_free),
 		cmocka_unit_test(a_proxy_breaks_a_connection_at_a_chosen_moment),
+		cmocka_unit_test(a_proxy_delivers_late_in_one_way_and_slowly),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,9 +1,10 @@
-// kafka_edit.c: does to Kafka topics what a relay never would, for the tests of `meowmx verify`.
+// kafka_edit.c: does to Kafka topics what a relay never would.
 //
 //   kafka_edit BROKERS copy TOPIC PARTITION OFFSET TO_TOPIC TO_PARTITION [VALUE]   a record again, with its headers
 //   kafka_edit BROKERS plain TOPIC PARTITION VALUE                                 a record without headers
 //   kafka_edit BROKERS delete TOPIC PARTITION OFFSET                               what lies below, as retention does
 //   kafka_edit BROKERS compact TOPIC                                               a new topic that is compacted
+//   kafka_edit BROKERS settings TOPIC [KEY=VALUE ...]                              all that it does not have by default
 #include <librdkafka/rdkafka.h>
 
 #include <stdint.h>
@@ -126,6 +127,31 @@ static void compacted(char **words)
 	rd_kafka_destroy(client);
 }
 
+static void set(char **words, int count)
+{
+	rd_kafka_t *client = client_of(RD_KAFKA_PRODUCER, words[1]);
+	rd_kafka_queue_t *queue = rd_kafka_queue_new(client);
+	rd_kafka_ConfigResource_t *topic = rd_kafka_ConfigResource_new(RD_KAFKA_RESOURCE_TOPIC, words[3]);
+	for (int i = 4; i < count; i++) {
+		char *value = strchr(words[i], '=');
+		if (!value)
+			give_up(words[i], "is not KEY=VALUE");
+		*value = '\0';
+		rd_kafka_ConfigResource_set_config(topic, words[i], value + 1);
+	}
+	rd_kafka_AlterConfigs(client, &topic, 1, NULL, queue);
+	rd_kafka_event_t *event = rd_kafka_queue_poll(queue, TIMEOUT_MS);
+	size_t results = 0;
+	const rd_kafka_AlterConfigs_result_t *answer = event ? rd_kafka_event_AlterConfigs_result(event) : NULL;
+	const rd_kafka_ConfigResource_t **result = answer ? rd_kafka_AlterConfigs_result_resources(answer, &results) : NULL;
+	if (!results || rd_kafka_ConfigResource_error(result[0]))
+		give_up(words[3], results ? rd_kafka_ConfigResource_error_string(result[0]) : "no answer");
+	rd_kafka_event_destroy(event);
+	rd_kafka_ConfigResource_destroy(topic);
+	rd_kafka_queue_destroy(queue);
+	rd_kafka_destroy(client);
+}
+
 int main(int count, char **words)
 {
 	if (count >= 8 && !strcmp(words[2], "copy"))
@@ -136,6 +162,8 @@ int main(int count, char **words)
 		delete_below(words);
 	else if (count == 4 && !strcmp(words[2], "compact"))
 		compacted(words);
+	else if (count >= 4 && !strcmp(words[2], "settings"))
+		set(words, count);
 	else
 		return 64;
 	return 0;

@@ -1,6 +1,6 @@
 // storm.c: writers that do to the order of events what real applications do at their worst.
 //
-//   storm URL WRITERS SECONDS SEED [PAUSE_MS]
+//   storm URL WRITERS SECONDS SEED [PAUSE_MS]      SECONDS may be -: until standard input ends
 //
 // Each writer is a thread with a connection of its own, in SQL that knows nothing of the library. It mixes: single
 // statements; transactions that stay open a while; transactions that take their id early and append late; roll-backs,
@@ -236,6 +236,16 @@ static bool start(struct writer *writer, const char *url, unsigned number, uint6
 	return pthread_create(&writer->thread, NULL, work, writer) == 0;
 }
 
+static void last(const char *seconds)
+{
+	char byte;
+	if (strcmp(seconds, "-") != 0)
+		usleep((useconds_t)(1e6 * atof(seconds)));
+	else
+		while (read(STDIN_FILENO, &byte, 1) > 0) {
+		}
+}
+
 // As a transaction manager does after a crash.
 static void settle_prepared(const char *url)
 {
@@ -262,7 +272,7 @@ int main(int count, char **arguments)
 		if (!start(&writers[at], arguments[1], at, strtoull(arguments[4], NULL, 10)))
 			return 1;
 	}
-	usleep((useconds_t)(1e6 * atof(arguments[3])));
+	last(arguments[3]);
 	atomic_store(&over, true);
 	for (unsigned at = 0; at < number && at < WRITERS_MOST; at++) {
 		pthread_join(writers[at].thread, NULL);
