@@ -10,8 +10,8 @@ const struct store_layout *layouts_newest(const struct layouts *layouts)
 	return &layouts->items[layouts->count - 1];
 }
 
-static bool read_items(struct layouts *layouts, struct meow_store *store, const char *route, int configured,
-	struct meow_error *err)
+static bool read_items(
+	struct layouts *layouts, struct meow_store *store, const char *route, int configured, struct meow_error *err)
 {
 	struct store_layouts list;
 	if (!store_layouts(store, route, &list, err))

@@ -35,8 +35,8 @@ static unsigned ways_of(const char *word)
 	static const struct {
 		const char *word;
 		unsigned ways;
-	} known[] = {{"off", 0}, {"requests", PROXY_REQUESTS}, {"replies", PROXY_REPLIES},
-		{"both", PROXY_REQUESTS | PROXY_REPLIES}};
+	} known[] = {
+		{"off", 0}, {"requests", PROXY_REQUESTS}, {"replies", PROXY_REPLIES}, {"both", PROXY_REQUESTS | PROXY_REPLIES}};
 	for (size_t i = 0; i < sizeof(known) / sizeof(*known); i++)
 		if (strcmp(word, known[i].word) == 0)
 			return known[i].ways;
@@ -50,7 +50,9 @@ static void arm(struct proxy *proxy, const char *how, const char *mark)
 	if (strncmp(how, "late=", 5) == 0)
 		proxy_late(proxy, atoi(how + 5));
 	else
-		fault = strcmp(how, "before") == 0 ? PROXY_CUT_BEFORE : strcmp(how, "after") == 0 ? PROXY_CUT_AFTER : PROXY_SWALLOW;
+		fault = strcmp(how, "before") == 0  ? PROXY_CUT_BEFORE
+				: strcmp(how, "after") == 0 ? PROXY_CUT_AFTER
+											: PROXY_SWALLOW;
 	if (strncmp(mark, "api=", 4) == 0) {
 		atomic_store(&wanted_api, atoi(mark + 4));
 		proxy_arm_match(proxy, fault, is_wanted_api);
