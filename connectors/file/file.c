@@ -178,6 +178,7 @@ static void pass_opened(struct file *file, const struct file_found *found)
 		memory.kind = found->any ? MEMORY_HELD : MEMORY_EMPTY;
 		memory.delivered = found->any ? found->position : 0;
 		memory.generation = found->any ? found->generation : 0;
+		memory.fingerprint = found->any && *found->fingerprint != '\0' ? found->fingerprint : NULL;
 	}
 	file->context.host->opened(file->context.host_arg, &memory);
 }

@@ -188,7 +188,9 @@ static bool settle(
 		return fail(err, "cut", log->path, errno);
 	if (!file_log_sync(log, err))
 		return false;
-	*ret_found = (struct file_found){end.any, end.position, end.generation, status.st_size - end.end};
+	*ret_found = (struct file_found){
+		.any = end.any, .position = end.position, .generation = end.generation, .cut_bytes = status.st_size - end.end};
+	memcpy(ret_found->fingerprint, end.fingerprint, sizeof(end.fingerprint));
 	return true;
 }
 

@@ -4,6 +4,7 @@
 #define CONNECTORS_FILE_FILE_LOG_H
 
 #include "base/buffer.h"
+#include "store/fingerprint.h"
 
 #define FILE_STANDARD_OUTPUT "-"
 
@@ -14,7 +15,8 @@ struct file_found {
 	bool any; // a last line: the next two say which
 	int64_t position;
 	int64_t generation;
-	int64_t cut_bytes; // of torn or foreign lines behind it, which are gone now
+	char fingerprint[FINGERPRINT_LINE_SIZE]; // of its event, as the line shows it; empty if it does not
+	int64_t cut_bytes;                       // of torn or foreign lines behind it, which are gone now
 };
 
 // Opens (or creates, with mode 0640) and locks the file, reads the lines behind `delivered` again, cuts the file at the

@@ -198,15 +198,10 @@ static bool find_start(struct scan *scan, struct place delivered, off_t *ret_sta
 	return true;
 }
 
-// Parses the whole line. *ret_ours is false if it is no event of ours.
-static bool look_at_line(
-	struct scan *scan, off_t start, off_t end, struct place *ret_place, bool *ret_ours, struct meow_error *err)
+// Parses the whole line. *ret_ours is false if it is no event of ours. The line's texts live until the next one.
+static bool read_line(
+	struct scan *scan, off_t start, off_t end, struct envelope_line *ret_line, bool *ret_ours, struct meow_error *err)
 {
-	struct place place = {0};
-	if (!look_at_edges(scan, start, end, &place, ret_ours, err))
-		return false;
-	if (!*ret_ours)
-		return true;
 	buffer_clear(&scan->line, LINE_KEEP_BYTES);
 	buffer_clear(&scan->scratch, LINE_KEEP_BYTES);
 	size_t size = (size_t)(end - start);
@@ -216,12 +211,25 @@ static bool look_at_line(
 	if (!read_fully(scan, room, size, start, err))
 		return false;
 	buffer_added(&scan->line, size);
-	struct envelope_line line;
 	struct meow_error why;
-	*ret_ours = envelope_read((struct meow_bytes){scan->line.data, size}, &scan->scratch, &line, &why);
+	*ret_ours = envelope_read((struct meow_bytes){scan->line.data, size}, &scan->scratch, ret_line, &why);
 	if (!*ret_ours && why.kind != MEOW_INVALID)
 		return error_set(err, why.kind, "file \"%s\": %s", scan->path, why.text);
-	*ret_ours = *ret_ours && line.has_position;
+	*ret_ours = *ret_ours && ret_line->has_position;
+	return true;
+}
+
+static bool look_at_line(
+	struct scan *scan, off_t start, off_t end, struct place *ret_place, bool *ret_ours, struct meow_error *err)
+{
+	struct place place = {0};
+	struct envelope_line line;
+	if (!look_at_edges(scan, start, end, &place, ret_ours, err))
+		return false;
+	if (!*ret_ours)
+		return true;
+	if (!read_line(scan, start, end, &line, ret_ours, err))
+		return false;
 	if (*ret_ours)
 		*ret_place = (struct place){line.generation, line.position};
 	return true;
@@ -242,8 +250,31 @@ static bool read_on(struct scan *scan, struct place last, struct file_end *end, 
 		if (!ours || (end->any && !before(last, place)))
 			return true;
 		last = place;
-		*end = (struct file_end){stop + 1, true, place.position, place.generation};
+		*end =
+			(struct file_end){.end = stop + 1, .any = true, .position = place.position, .generation = place.generation};
 	}
+}
+
+// What the last good line shows of its event.
+static bool identify(struct scan *scan, struct file_end *end, struct meow_error *err)
+{
+	off_t before_it;
+	struct envelope_line line;
+	bool ours = false;
+	if (!end->any)
+		return true;
+	if (!previous_break(scan, end->end - 1, &before_it, err) ||
+		!read_line(scan, before_it + 1, end->end - 1, &line, &ours, err))
+		return false;
+	struct meow_event event = {.position = line.position,
+		.version = line.version,
+		.time_us = MEOW_NO_TIME,
+		.aggregate_id = line.aggregate_id,
+		.data = line.data};
+	bool timed = line.time.data == NULL || text_to_time(line.time, &event.time_us);
+	if (ours && line.has_version && timed)
+		fingerprint_line_text(&event, end->fingerprint);
+	return true;
 }
 
 bool file_scan(int fd, off_t size, const char *path, int64_t delivered, int64_t generation, struct file_end *ret_end,
@@ -258,7 +289,7 @@ bool file_scan(int fd, off_t size, const char *path, int64_t delivered, int64_t 
 			  find_start(&scan, (struct place){generation, delivered}, &end.end, &end.any, &last, err);
 	end.position = last.position;
 	end.generation = last.generation;
-	ok = ok && read_on(&scan, last, &end, err);
+	ok = ok && read_on(&scan, last, &end, err) && identify(&scan, &end, err);
 	buffer_finish(&scan.line);
 	buffer_finish(&scan.scratch);
 	if (ok)

@@ -3,14 +3,16 @@
 #define CONNECTORS_FILE_FILE_SCAN_H
 
 #include "base/buffer.h"
+#include "store/fingerprint.h"
 
 #include <sys/types.h>
 
 struct file_end {
-	off_t end;          // behind the last good line
-	bool any;           // there is a last good line
-	int64_t position;   // its position
-	int64_t generation; // and generation
+	off_t end;                               // behind the last good line
+	bool any;                                // there is a last good line
+	int64_t position;                        // its position
+	int64_t generation;                      // and generation
+	char fingerprint[FINGERPRINT_LINE_SIZE]; // what it shows of its event; empty if it cannot be understood
 };
 
 // Looks backwards for the last line that stands at or before (generation, delivered), and from there forwards at each

@@ -254,7 +254,7 @@ static void choose(struct route *route, int64_t delivered, const char *fingerpri
 	const struct checkpoint *stored = &route->checkpoint;
 	struct fingerprint known;
 	bool moved = route->loaded_fingerprint && fingerprint_parse(bytes_of(route->loaded_fingerprint), &known) &&
-				 known.timeline != route->info.store.timeline;
+				 !known.of_line && known.timeline != route->info.store.timeline;
 	char *copy = fingerprint ? strdup(fingerprint) : NULL;
 	free(route->chosen_fingerprint);
 	route->chosen_fingerprint = copy;

@@ -32,7 +32,10 @@ void route_run(struct route *route)
 	struct meow_error err;
 	if (!route_lease_check(route))
 		return;
-	window_reset(route->window, route->chosen_delivered, route->chosen_position, route->chosen_fingerprint);
+	// A sink may know less of the same event than the store's checkpoint does.
+	bool known = route->loaded_fingerprint && route->chosen_delivered == route->checkpoint.delivered;
+	window_reset(route->window, route->chosen_delivered, route->chosen_position,
+		known ? route->loaded_fingerprint : route->chosen_fingerprint);
 	struct follow_settings settings = {.after = route->chosen_position,
 		.trust_after = true,
 		.categories = route->settings.categories,

@@ -3,7 +3,10 @@
 //
 //   1 <store id> <system identifier> <timeline> <position> <version> <transaction id> <hash> <aggregate id>
 //
-// hash: FNV-1a 64 of the data, in hexadecimal. The aggregate id stands last since it may contain spaces.
+// hash: FNV-1a 64 of the data, in hexadecimal. The aggregate id stands last since it may contain spaces. What a line of a
+// file still shows of its event, where each raw line break of the data is a space:
+//
+//   2 <position> <version> <time in microseconds> <hash of the data> <hash of the aggregate id> (and a blank)
 #ifndef STORE_FINGERPRINT_H
 #define STORE_FINGERPRINT_H
 
@@ -28,10 +31,16 @@ struct fingerprint {
 	uint64_t transaction_id;
 	uint64_t data_hash;
 	struct meow_bytes aggregate_id; // borrows from the text that was parsed
+	bool of_line;                   // of the second form: only these, position, version and data_hash are known
+	int64_t time_us;
+	uint64_t id_hash;
 };
 
 // The text for one event, to be freed by the caller. NULL without memory.
 MEOW_MUST_USE char *fingerprint_text(const struct store_identity *store, const struct meow_event *event);
+
+#define FINGERPRINT_LINE_SIZE 120
+void fingerprint_line_text(const struct meow_event *event, char text[FINGERPRINT_LINE_SIZE]);
 
 // Fills *ret_fingerprint, which borrows from text. False if it is none of ours.
 MEOW_MUST_USE bool fingerprint_parse(struct meow_bytes text, struct fingerprint *ret_fingerprint);

@@ -88,6 +88,35 @@ static void fingerprint_reads_what_it_writes(void **state)
 		assert_false(fingerprint_parse(bytes_of(bad[i]), &read));
 }
 
+static void fingerprint_of_a_line_knows_what_the_line_shows(void **state)
+{
+	(void)state;
+	struct store_identity store = an_identity();
+	struct meow_event event = an_event(42, " {\r\n}\n");
+	char text[FINGERPRINT_LINE_SIZE];
+	struct fingerprint read;
+	struct meow_error err;
+	struct meow_event line = event;
+	line.data = bytes_of("{  }");
+	line.transaction_id = 0;
+	fingerprint_line_text(&line, text);
+	assert_true(fingerprint_parse(bytes_of(text), &read));
+	assert_true(read.of_line && read.position == 42 && read.version == 3);
+	assert_int_equal(fingerprint_compare(&read, &store, &event, NULL), FINGERPRINT_SAME);
+	assert_int_equal(fingerprint_compare(&read, &store, NULL, &err), FINGERPRINT_SAME); // merely deleted
+	struct meow_event others[4] = {event, event, event, event};
+	others[0].data = bytes_of("{}");
+	others[1].version++;
+	others[2].time_us++;
+	others[3].aggregate_id = bytes_of("o 2");
+	for (size_t i = 0; i < 4; i++)
+		assert_int_equal(fingerprint_compare(&read, &store, &others[i], &err), FINGERPRINT_BEHIND);
+	store.last_position = 41;
+	assert_int_equal(fingerprint_compare(&read, &store, NULL, &err), FINGERPRINT_BEHIND);
+	assert_false(fingerprint_parse(MEOW_BYTES("2 1 1 1 0"), &read));
+	assert_false(fingerprint_parse(MEOW_BYTES("2 1 1 1 0123456789abcdef 0123456789abcdef x"), &read));
+}
+
 static void fingerprint_notices_a_store_behind_its_sinks(void **state)
 {
 	(void)state;
@@ -254,6 +283,7 @@ int main(void)
 		cmocka_unit_test(batch_copies_and_keeps_absent_bytes_absent),
 		cmocka_unit_test(batch_releases_owners),
 		cmocka_unit_test(fingerprint_reads_what_it_writes),
+		cmocka_unit_test(fingerprint_of_a_line_knows_what_the_line_shows),
 		cmocka_unit_test(fingerprint_notices_a_store_behind_its_sinks),
 		cmocka_unit_test(nobody_holds_so_the_candidate_is_settled),
 		cmocka_unit_test(a_holder_that_began_later_does_not_matter),
