@@ -42,7 +42,6 @@ void append_events(const char *type, int from, int count)
 	}
 }
 
-
 bool record(void *arg, struct meow_store *transaction, const struct meow_event *event, struct meow_error *err)
 {
 	struct model *model = arg;
