@@ -5,13 +5,14 @@
 #include "base/text.h"
 #include "cli/subscription.h"
 
+#include <ctype.h>
 #include <stdio.h>
 #include <string.h>
 
 // What one command is about to do.
 struct move {
 	int64_t position; // of rewind and skip
-	void (*plan)(const struct move *move, const struct store_subscription *item, char text[MEOW_ERROR_TEXT_SIZE]);
+	void (*plan)(const struct move *move, const struct store_subscriptions *list, char text[MEOW_ERROR_TEXT_SIZE]);
 	bool (*run)(
 		const struct move *move, const struct invocation *invocation, struct meow_store *store, struct meow_error *err);
 	const char *done;
@@ -40,7 +41,7 @@ static bool decide(
 	if (!subscription_find(invocation, store, invocation->words[0], &list, ret_status))
 		return false;
 	say_where(&list);
-	move->plan(move, &list.items[0], plan);
+	move->plan(move, &list, plan);
 	store_subscriptions_free(&list);
 	if (invocation->options[OPTION_DRY_RUN] != NULL) {
 		cli_say("%s (dry run: nothing was done)", plan);
@@ -69,10 +70,10 @@ static int carry_out(const struct invocation *invocation, const struct move *mov
 
 static const char seen_soon[] = "; a relay that runs sees it within a second or two";
 
-static void plan_pause(const struct move *move, const struct store_subscription *item, char text[MEOW_ERROR_TEXT_SIZE])
+static void plan_pause(const struct move *move, const struct store_subscriptions *list, char text[MEOW_ERROR_TEXT_SIZE])
 {
 	(void)move;
-	(void)item;
+	(void)list;
 	snprintf(text, MEOW_ERROR_TEXT_SIZE, "Let it finish what is in flight and rest until it is resumed?");
 }
 
@@ -88,14 +89,33 @@ int run_subscription_pause(const struct invocation *invocation)
 	return carry_out(invocation, &(struct move){.plan = plan_pause, .run = do_pause, .done = seen_soon});
 }
 
-static void plan_resume(const struct move *move, const struct store_subscription *item, char text[MEOW_ERROR_TEXT_SIZE])
+// A pause ends where there is one; the other partitions that have stopped go on.
+static void plan_resume(
+	const struct move *move, const struct store_subscriptions *list, char text[MEOW_ERROR_TEXT_SIZE])
 {
+	size_t length = 0;
 	(void)move;
-	if (item->checkpoint.paused)
-		snprintf(text, MEOW_ERROR_TEXT_SIZE, "End its pause?");
-	else
-		snprintf(text, MEOW_ERROR_TEXT_SIZE, "Let it go on behind event %lld, as the store says?",
-			(long long)item->checkpoint.delivered);
+	for (size_t i = 0; i < list->count && length < MEOW_ERROR_TEXT_SIZE; i++) {
+		const struct checkpoint *checkpoint = &list->items[i].checkpoint;
+		bool stopped = strcmp(subscription_state(&list->items[i]), "FAILED") == 0 || checkpoint->stop_kept;
+		char whose[40] = "it";
+		if (list->count > 1 && !checkpoint->paused && !stopped)
+			continue;
+		if (list->count > 1)
+			snprintf(whose, sizeof(whose), "partition %d", checkpoint->partition);
+		size_t room = MEOW_ERROR_TEXT_SIZE - length;
+		const char *comma = length > 0 ? ", " : "";
+		if (checkpoint->paused)
+			length += (size_t)snprintf(text + length, room, "%send the pause of %s", comma, whose);
+		else
+			length += (size_t)snprintf(text + length, room, "%slet %s go on behind event %lld, as the store says",
+				comma, whose, (long long)checkpoint->delivered);
+	}
+	if (length == 0)
+		length = (size_t)snprintf(text, MEOW_ERROR_TEXT_SIZE, "let it go on");
+	if (length < MEOW_ERROR_TEXT_SIZE - 1)
+		memcpy(text + length, "?", 2);
+	*text = (char)toupper((unsigned char)*text);
 }
 
 static bool do_resume(
@@ -110,9 +130,9 @@ int run_subscription_resume(const struct invocation *invocation)
 	return carry_out(invocation, &(struct move){.plan = plan_resume, .run = do_resume, .done = seen_soon});
 }
 
-static void plan_skip(const struct move *move, const struct store_subscription *item, char text[MEOW_ERROR_TEXT_SIZE])
+static void plan_skip(const struct move *move, const struct store_subscriptions *list, char text[MEOW_ERROR_TEXT_SIZE])
 {
-	(void)item;
+	(void)list;
 	snprintf(text, MEOW_ERROR_TEXT_SIZE, "Step over the event at position %lld, which the sink will never get?",
 		(long long)move->position);
 }
@@ -131,12 +151,17 @@ int run_subscription_skip(const struct invocation *invocation)
 	return carry_out(invocation, &move);
 }
 
-static void plan_rewind(const struct move *move, const struct store_subscription *item, char text[MEOW_ERROR_TEXT_SIZE])
+static void plan_rewind(
+	const struct move *move, const struct store_subscriptions *list, char text[MEOW_ERROR_TEXT_SIZE])
 {
+	int64_t generation = 0;
+	for (size_t i = 0; i < list->count; i++)
+		if (list->items[i].checkpoint.generation > generation)
+			generation = list->items[i].checkpoint.generation;
 	snprintf(text, MEOW_ERROR_TEXT_SIZE,
 		"Publish what comes after position %lld once more, as generation %lld? (A Redis stream needs {generation} in "
 		"its name for that, or must be deleted first.)",
-		(long long)move->position, (long long)item->checkpoint.generation + 1);
+		(long long)move->position, (long long)generation + 1);
 }
 
 static bool do_rewind(
@@ -155,12 +180,23 @@ int run_subscription_rewind(const struct invocation *invocation)
 	return carry_out(invocation, &move);
 }
 
-static void plan_delete(const struct move *move, const struct store_subscription *item, char text[MEOW_ERROR_TEXT_SIZE])
+static void plan_delete(
+	const struct move *move, const struct store_subscriptions *list, char text[MEOW_ERROR_TEXT_SIZE])
 {
+	int64_t lowest = list->items[0].checkpoint.position, highest = lowest;
+	char range[64] = "";
 	(void)move;
+	for (size_t i = 0; i < list->count; i++) {
+		int64_t position = list->items[i].checkpoint.position;
+		lowest = position < lowest ? position : lowest;
+		highest = position > highest ? position : highest;
+	}
+	if (highest > lowest)
+		snprintf(range, sizeof(range), " to %lld", (long long)highest);
 	snprintf(text, MEOW_ERROR_TEXT_SIZE,
-		"Forget it, and that it stands at position %lld? A route of that name then begins anew.",
-		(long long)item->checkpoint.position);
+		"Forget it, and that it stands at position %lld%s? A route of that name then begins anew, behind what its sink "
+		"remembers.",
+		(long long)lowest, range);
 }
 
 static bool do_delete(

@@ -14,6 +14,7 @@
 #define TIME_LAST_US INT64_C(253402300799999999)
 
 #define PAGE_MOST 100000
+#define EACH_SIZE 300 // what is said of each partition, as far as a message has room for it
 
 // Implementations may look at *err, which callers may leave out.
 #define WITH_ERROR(err)                                                                                                \
@@ -275,11 +276,45 @@ static bool missing(const char *name, struct meow_error *err)
 	return error_set(err, MEOW_MISSING, "there is no subscription %s: see `meowmx subscription list`", name);
 }
 
+// What is to be said of each partition, "RUNNING" of the only one, else "partition 0 RUNNING, partition 1 FAILED"; NULL leaves
+// it out.
+static void say_each(const struct store_subscriptions *list, char *text, size_t size,
+	const char *(*describe)(const struct checkpoint *checkpoint, char word[32]))
+{
+	size_t length = 0;
+	text[0] = '\0';
+	for (size_t i = 0; i < list->count && length < size; i++) {
+		char word[32], partition[32] = "";
+		const struct checkpoint *checkpoint = &list->items[i].checkpoint;
+		const char *what = describe(checkpoint, word);
+		if (!what)
+			continue;
+		if (list->count > 1)
+			snprintf(partition, sizeof(partition), "partition %d ", checkpoint->partition);
+		length += (size_t)snprintf(text + length, size - length, "%s%s%s", length ? ", " : "", partition, what);
+	}
+}
+
+static const char *state_of(const struct checkpoint *checkpoint, char word[32])
+{
+	(void)word;
+	return checkpoint->state ? checkpoint->state : "new";
+}
+
+static const char *stop_of(const struct checkpoint *checkpoint, char word[32])
+{
+	if (!checkpoint->state || strcmp(checkpoint->state, "FAILED") != 0 || !checkpoint->error_position)
+		return NULL;
+	snprintf(word, 32, "at position %" PRId64, checkpoint->error_position);
+	return word;
+}
+
 bool store_subscription_resume(struct meow_store *store, const char *name, struct meow_error *err)
 {
 	WITH_ERROR(err);
 	bool done;
 	struct store_subscriptions list;
+	char states[EACH_SIZE];
 	if (!store->impl->subscription_resume(store, name, &done, error))
 		return false;
 	if (done)
@@ -287,11 +322,12 @@ bool store_subscription_resume(struct meow_store *store, const char *name, struc
 	if (!store->impl->subscriptions(store, name, &list, error))
 		return false;
 	bool known = list.count > 0;
-	const char *state = known ? list.items[0].checkpoint.state : NULL;
-	error_set(error, MEOW_INVALID, "%s neither pauses nor has stopped (it is %s): there is nothing to resume", name,
-		state ? state : "new");
+	say_each(&list, states, sizeof(states), state_of);
 	store_subscriptions_free(&list);
-	return known ? false : missing(name, error);
+	if (!known)
+		return missing(name, error);
+	return error_set(
+		error, MEOW_INVALID, "%s neither pauses nor has stopped (it is %s): there is nothing to resume", name, states);
 }
 
 bool store_subscription_skip(struct meow_store *store, const char *name, int64_t position, struct meow_error *err)
@@ -299,6 +335,7 @@ bool store_subscription_skip(struct meow_store *store, const char *name, int64_t
 	WITH_ERROR(err);
 	bool done;
 	struct store_subscriptions list;
+	char stops[EACH_SIZE];
 	if (!store->impl->subscription_skip(store, name, position, &done, error))
 		return false;
 	if (done)
@@ -306,16 +343,13 @@ bool store_subscription_skip(struct meow_store *store, const char *name, int64_t
 	if (!store->impl->subscriptions(store, name, &list, error))
 		return false;
 	bool known = list.count > 0;
-	const struct checkpoint *checkpoint = known ? &list.items[0].checkpoint : NULL;
-	bool stopped = known && checkpoint->state && strcmp(checkpoint->state, "FAILED") == 0;
-	int64_t stopped_at = stopped ? checkpoint->error_position : 0;
+	say_each(&list, stops, sizeof(stops), stop_of);
 	store_subscriptions_free(&list);
 	if (!known)
 		return missing(name, error);
-	if (!stopped_at)
+	if (!*stops)
 		return error_set(error, MEOW_INVALID, "%s has not stopped at an event: there is nothing to skip", name);
-	return error_set(
-		error, MEOW_INVALID, "%s has stopped at position %" PRId64 ", not at %" PRId64, name, stopped_at, position);
+	return error_set(error, MEOW_INVALID, "%s has stopped %s, not at %" PRId64, name, stops, position);
 }
 
 bool store_still_run(const char *subscription, const char *relay, struct meow_error *err)

@@ -2,6 +2,7 @@
 
 usage: test_operator.py MEOWMX [unittest arguments]
 """
+import json
 import os
 import sys
 import unittest
@@ -138,6 +139,31 @@ class OnPostgres(Operated):
         self.wait_caught_up("cache")
         self.assertEqual(self.entries(), ["2-0", "3-0"])
 
+    def parts(self, key):
+        """Of each partition of cache."""
+        shown = self.run_meowmx("subscription", "list", "--json").stdout.splitlines()
+        return [part[key] for part in map(json.loads, shown) if part["subscription"] == "cache"]
+
+    def test_each_partition_is_named(self):
+        self.append(9, "a")
+        self.append(9, "b")
+        self.start({"cache": self.to_redis(more="partitions: 2, ", stream="s{partition}")})
+        wait_until("both partitions", lambda: self.parts("position") == [18, 18])
+        self.refused(65, "(it is partition 0 RUNNING, partition 1 RUNNING)", "subscription", "resume", "cache", "--yes")
+        self.client.ask("DEL", "s1")
+        self.client.ask("SET", "s1", "of another type")
+        self.append(9, "a")
+        self.append(9, "b")
+        wait_until("the stop of one", lambda: self.parts("state") == ["RUNNING", "FAILED"], 30)
+        said = self.run_meowmx("subscription", "resume", "cache", "--dry-run").stderr
+        self.assertRegex(said, "Let partition 1 go on behind event [0-9]+, as the store says\\?")
+        self.assertNotIn("et partition 0 go on", said)
+        self.good("subscription", "pause", "cache", "--yes")
+        said = self.run_meowmx("subscription", "resume", "cache", "--dry-run").stderr
+        self.assertIn("End the pause of partition 0, end the pause of partition 1?", said)
+        self.assertIn("Forget it, and that it stands at position",
+                      self.run_meowmx("subscription", "delete", "cache", "--dry-run").stderr)
+
     def test_delete_forgets_what_nobody_works_on(self):
         self.append(3)
         self.start({"audit": self.to_file()})
@@ -152,8 +178,7 @@ class OnPostgres(Operated):
         self.append(3)
         self.start({"audit": self.to_file(), "cache": self.to_redis(more="partitions: 2, ", stream="s{partition}")})
         self.wait_caught_up("audit")
-        wait_until("both partitions", lambda: [part["position"] for part in self.good(
-            "subscription", "show", "cache", "--json")] == [3, 3])
+        wait_until("both partitions", lambda: self.parts("position") == [3, 3])
         for name in ("audit", "cache"):
             self.refused(69, name + " is run by ", "subscription", "delete", name, "--yes")
             self.assertEqual(self.shown(name)["state"], "RUNNING")
