@@ -259,7 +259,7 @@ static bool read_on(struct scan *scan, struct place last, struct file_end *end, 
 static bool identify(struct scan *scan, struct file_end *end, struct meow_error *err)
 {
 	off_t before_it;
-	struct envelope_line line;
+	struct envelope_line line = {0};
 	bool ours = false;
 	if (!end->any)
 		return true;
