@@ -12,10 +12,11 @@ static const struct store_backend *find(const char *url, struct meow_error *err)
 	for (size_t i = 0; i < sizeof(backends) / sizeof(*backends); i++)
 		if (backends[i]->accepts(url))
 			return backends[i];
-	const char *scheme_end = strstr(url, "://");
+	size_t scheme = strspn(url, "abcdefghijklmnopqrstuvwxyz0123456789+.-");
+	bool shown = scheme < 20 && strncmp(url + scheme, "://", 3) == 0;
 	error_set(err, MEOW_CONFIG,
 		"the store's url begins with \"%.*s\": give postgresql://USER@HOST:PORT/DATABASE or sqlite:PATH",
-		scheme_end && scheme_end - url < 20 ? (int)(scheme_end - url) + 3 : 0, url);
+		shown ? (int)scheme + 3 : 0, url);
 	return NULL;
 }
 
