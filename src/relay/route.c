@@ -343,6 +343,11 @@ void route_save(struct route *route)
 		return;
 	note_mark(route);
 	bool sound = route->state == ROUTE_RUNNING || route->state == ROUTE_PAUSED || route->phase == PHASE_SAVING;
+	// A decision stays until it has led somewhere (a sink that is away for a moment does not undo it), and so does what it
+	// was about.
+	bool led_on = route->checkpoint.delivered > route->chosen_delivered ||
+				  (route->phase == PHASE_HALTED && route->state == ROUTE_FAILED);
+	int64_t decided_at = route->decision && !led_on ? route->checkpoint.error_position : 0;
 	struct checkpoint save = {.subscription = route->settings.name,
 		.layout = route->layout,
 		.partition = route->settings.partition,
@@ -355,12 +360,9 @@ void route_save(struct route *route)
 		.state = state_to_save(route),
 		.reason = sound ? NULL : route->err.text,
 		.error_class = sound ? NULL : error_kind_name(route->err.kind),
-		.error_position = sound ? 0 : route->error_position,
+		.error_position = decided_at || sound ? decided_at : route->error_position,
 		.keep_stop = !sound && route->keep_stop,
 		.decision_known = route->decision};
-	// It stays until it has led somewhere: a sink that is away for a moment does not undo it.
-	bool led_on = route->checkpoint.delivered > route->chosen_delivered ||
-				  (route->phase == PHASE_HALTED && route->state == ROUTE_FAILED);
 	save.decision_used = route->saving_decision = route->decision && led_on;
 	route->dirty = route->save_state = false;
 	route->saving = true;

@@ -298,7 +298,8 @@ static bool follow_rule(
 		choose(route, store, route->loaded_fingerprint);
 		return true;
 	case SINK_STOP:
-		if (route->decision) {
+		// A person who dealt with an event has not decided about a sink that lost something behind it.
+		if (route->decision && !route->checkpoint.error_position) {
 			choose(route, store, route->loaded_fingerprint);
 			return true;
 		}
