@@ -4,8 +4,13 @@
 const struct sim_sink *const sim_sinks[] = {
 	&sim_plain_once,
 	&sim_plain_parts,
+	&sim_file,
 #ifdef HAVE_REDIS
 	&sim_redis,
+#endif
+#ifdef HAVE_KAFKA
+	&sim_kafka,
+	&sim_kafka_exactly,
 #endif
 };
 const size_t sim_sink_count = sizeof(sim_sinks) / sizeof(*sim_sinks);
@@ -63,9 +68,10 @@ static bool can_befall(const struct world *world, enum trouble trouble)
 		return world->sink->lose_tail != NULL;
 	case GENERATION_RISES:
 		return world->sink->rewinds;
+	case STORE_RESTORED:
+		return !world->sink->locks;
 	case NOTHING:
 	case PAUSED:
-	case STORE_RESTORED:
 	case STORE_CRASHES:
 	case TROUBLES:
 		break;

@@ -19,7 +19,8 @@ struct sim_sink {
 	const struct connector_impl *connector;
 	enum sim_step first_step, last_step;
 	bool remembers; // keeps its position with its data: each event once
-	bool fences;    // an older owner can write nothing once a newer one has opened it
+	bool ordered;   // and all of them in the store's order
+	bool locks;     // whoever has it open keeps others out, frozen or not; it proves nothing of the store
 	bool refuses;   // may have poison
 	bool rewinds;   // takes what it has again after the generation was raised
 	bool may_early_refuse;

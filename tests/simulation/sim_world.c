@@ -153,11 +153,11 @@ void world_cause_trouble(void *arg)
 	switch (world->trouble) {
 	case SINK_FORGETS:
 		world->sink->forget();
-		world->resumes = 1;
+		world->resumes = 10;
 		return;
 	case SINK_LOSES_TAIL:
 		world->sink->lose_tail();
-		world->resumes = 1; // to before its first batch
+		world->resumes = 10; // to before its first batch
 		return;
 	case GENERATION_RISES:
 		sim_store_raise_generation(world->store);

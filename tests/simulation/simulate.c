@@ -4,14 +4,20 @@
 //   simulate [--seeds N] [--from N] [--sink NAME] [--steps]     so many seeds, from 1 on
 //   simulate --seed N [--sink NAME] [--trace]                   this one, told in full
 //
-// Real are route, window, follower, settled position, lease and recovery (src/relay, src/store).
+// Real are route, window, follower, settled position, lease and recovery (src/relay, src/store), and all that decides in the
+// connectors for Redis and Kafka.
 // Simulated, each in files of its own:
 //
 //   sim_chance.c sim_steps.c      chance by the seed, the trace's hash; the steps at which a process may die
 //   sim_loop.c                    the loop with the clock, one within it for each process
 //   sim_store.c sim_writers.c     the store and what befalls it; its writers
 //   sim_serve.c sim_session.c     what requests do to it; the connections they come over
-//   sim_plain.c sim_ledger.c      sinks as connector.h lets them be; the ledger of what sinks hold
+//   sim_ledger.c                  the ledger of what sinks hold
+//   sim_plain.c sim_file.c        sinks as connector.h lets them be; a file, at the same interface
+//   sim_redis.c sim_wire.c        Redis and the connections to it, under the real connector
+//   sim_kafka.c                   the broker, under the real connector, at least once and exactly once,
+//   sim_kafka_client.c              with librdkafka's producer as the connector sees it,
+//   sim_kafka_helper.c              and what the thread beside a transactional producer does
 //   sim_world.c sim_run.c         a run: processes, operator, trouble; what a seed decides
 //   sim_check.c sim_cases.c       what must be so; worlds without chance, each for one promise
 //
@@ -102,10 +108,11 @@ static void check_repeatable(uint64_t seed, const struct sim_sink *only)
 		sim_violation("it went another way the second time");
 }
 
+// Of one core, however many others share it.
 static double seconds(void)
 {
 	struct timespec now;
-	clock_gettime(CLOCK_MONOTONIC, &now);
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
 	return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
 }
 
@@ -114,7 +121,7 @@ static int finish(const struct arguments *arguments, double spent)
 	say_seen();
 	bool complete = sim_steps_say(arguments->steps);
 	sim_sections_free();
-	printf("%llu seeds, 0 violations, %.0f a minute\n", (unsigned long long)arguments->count,
+	printf("%llu seeds, 0 violations, %.0f a minute of one core\n", (unsigned long long)arguments->count,
 		(double)arguments->count * 60 / spent);
 	if (complete || arguments->only || arguments->count < STEPS_AFTER)
 		return 0;
@@ -134,6 +141,9 @@ int main(int argc, char **argv)
 	log_setup((enum log_level)(LOG_ERROR + 1), LOG_LOGFMT);
 #ifndef HAVE_REDIS
 	sim_steps_leave_out(REDIS_CONNECTS, REDIS_ANSWERS);
+#endif
+#ifndef HAVE_KAFKA
+	sim_steps_leave_out(KAFKA_PRODUCES, EXACTLY_ANSWERS);
 #endif
 	double began = seconds();
 	case_standstill();
