@@ -316,7 +316,7 @@ static bool stuck(const struct reading *reading, struct meow_error *err)
 		"checkpoint topic %s cannot be read to its end in partition %d: no answer, or a transaction of somebody else "
 		"is "
 		"open there, where only this route may write, or the brokers have lost the end of one (kafka-transactions.sh "
-		"find-hanging)",
+		"find-hanging; see docs/connectors.md)",
 		reading->checkpoint->topic, reading->checkpoint->partition);
 }
 
