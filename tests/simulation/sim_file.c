@@ -3,6 +3,7 @@
 // torn, and is cut off when the file is opened. A lock keeps a second writer out for as long as the first one lives, frozen
 // or not. Rotated, it is empty, and the route goes on from the store's checkpoint.
 #include "sim_sink.h"
+#include "store/fingerprint.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -100,7 +101,9 @@ static bool write_lines(struct sim_file_connector *connector, const struct batch
 	int64_t most = sim_between(1, (int64_t)(batch->count - connector->written));
 	for (int64_t i = 0; i < most; i++) {
 		const struct meow_event *event = &batch->events[connector->written++];
-		sim_ledger_add(event->position, event->aggregate_id, event->version, NULL);
+		char line[FINGERPRINT_LINE_SIZE]; // what it will show of its event
+		fingerprint_line_text(event, line);
+		sim_ledger_add(event->position, event->aggregate_id, event->version, line);
 		if (sim_step(connector->loop, FILE_DID_WRITE))
 			continue;
 		file.torn = sim_chance(50); // in the middle of the next line
@@ -159,8 +162,10 @@ static void scan(void *arg)
 	file.torn = false;
 	file.flushed = sim_ledger_count(); // lines that a killed writer left may be in memory alone
 	file.owner = connector;
-	struct connector_memory memory = {
-		.kind = is_empty() ? MEMORY_EMPTY : MEMORY_HELD, .delivered = delivered(), .generation = file.generation};
+	struct connector_memory memory = {.kind = is_empty() ? MEMORY_EMPTY : MEMORY_HELD,
+		.delivered = delivered(),
+		.generation = file.generation,
+		.fingerprint = is_empty() ? NULL : sim_ledger_fingerprint(sim_ledger_count() - 1)};
 	if (!is_empty() && file.generation < connector->generation)
 		memory = (struct connector_memory){.kind = MEMORY_NONE};
 	connector->host->opened(connector->host_arg, &memory);

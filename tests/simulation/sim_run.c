@@ -69,7 +69,7 @@ static bool can_befall(const struct world *world, enum trouble trouble)
 	case GENERATION_RISES:
 		return world->sink->rewinds;
 	case STORE_RESTORED:
-		return !world->sink->locks;
+		return !world->sink->locks; // a file's last line proves nothing where the store has no such row any more
 	case NOTHING:
 	case PAUSED:
 	case STORE_CRASHES:

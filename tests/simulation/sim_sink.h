@@ -20,7 +20,7 @@ struct sim_sink {
 	enum sim_step first_step, last_step;
 	bool remembers; // keeps its position with its data: each event once
 	bool ordered;   // and all of them in the store's order
-	bool locks;     // whoever has it open keeps others out, frozen or not; it proves nothing of the store
+	bool locks;     // whoever has it open keeps others out, frozen or not
 	bool refuses;   // may have poison
 	bool rewinds;   // takes what it has again after the generation was raised
 	bool may_early_refuse;

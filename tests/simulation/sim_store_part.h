@@ -12,7 +12,7 @@
 struct stored {
 	struct meow_event event;
 	char id[16];
-	char data[24];
+	char data[64];
 	bool committed;
 	int64_t committed_us;
 	int aggregate;

@@ -25,7 +25,7 @@ static void insert(struct sim_store *store, struct transaction *transaction, int
 	struct stored *stored = writers_draw(store);
 	int64_t id = store->last;
 	snprintf(stored->id, sizeof(stored->id), "a%d", aggregate);
-	snprintf(stored->data, sizeof(stored->data), "{\"n\":%d}", (int)id);
+	snprintf(stored->data, sizeof(stored->data), "{\"n\":%d,\"by\":%d}", (int)id, (int)transaction->number);
 	stored->aggregate = aggregate;
 	stored->event = (struct meow_event){.position = id,
 		.time_us = MEOW_NO_TIME,
