@@ -20,6 +20,7 @@ int main(int argc, char **argv)
 {
 	hold_standard_descriptors();
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGXFSZ, SIG_IGN); // a file at its limit (ulimit -f) is like a full disk: the write fails, and is said
 	const char **words = calloc((size_t)argc + 1, sizeof(*words));
 	if (words == NULL) {
 		cli_say("meowmx: out of memory");

@@ -4,6 +4,7 @@ usage: test_relay.py MEOWMX [unittest arguments]
 """
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -101,6 +102,23 @@ class Case(unittest.TestCase):
 
     def row(self, name, column):
         return self.psql("SELECT %s FROM meowmx_checkpoints WHERE subscription = '%s'" % (column, name))
+
+
+class Limits(Case):
+    def test_a_file_at_its_limit_holds_its_route_alone(self):
+        self.start({"audit": self.to_file(), "cache": self.to_redis()})
+        self.append(100)
+        wait_until("the first lines", lambda: len(self.lines()) == 100)
+        old = resource.prlimit(self.process.pid, resource.RLIMIT_FSIZE)
+        resource.prlimit(self.process.pid, resource.RLIMIT_FSIZE, (os.path.getsize(self.file) + 100, old[1]))
+        self.append(100)
+        wait_until("the other route", lambda: self.client.ask("XLEN", "events") == "200")
+        wait_until("a route that waits", lambda: self.route("audit").get("state") == "RESTARTING")
+        self.assertIn(self.file, self.route("audit")["reason"])
+        resource.prlimit(self.process.pid, resource.RLIMIT_FSIZE, old)
+        wait_until("the rest", lambda: len(self.lines()) == 200)
+        self.assertEqual(self.lines(), sorted(set(self.lines())))
+        self.assertEqual(self.signal(signal.SIGTERM), 0)
 
 
 class Signals(Case):
