@@ -7,6 +7,7 @@
 #include "connectors/kafka/kafka_checkpoint.h"
 
 #include "base/text.h"
+#include "connectors/kafka/kafka_client.h"
 #include "connectors/kafka/kafka_error.h"
 
 #include <inttypes.h>
@@ -298,7 +299,7 @@ static bool take(struct reading *reading, const rd_kafka_message_t *message, str
 	const char *why;
 	if (!kafka_record_parse((struct meow_bytes){message->key, message->key_len},
 			(struct meow_bytes){message->payload, message->len}, &record, &why))
-		return foreign(reading, message, why, err);
+		return why == NULL ? error_no_memory(err) : foreign(reading, message, why, err);
 	if (record.partition != reading->checkpoint->partition) {
 		free(record.fingerprint);
 		return foreign(reading, message, "it is of another partition of the route", err);
@@ -391,7 +392,6 @@ static bool read_back(struct reading *reading, int64_t low, struct meow_error *e
 bool kafka_checkpoint_read(
 	struct kafka_checkpoint *checkpoint, struct kafka_record *ret_record, bool *ret_found, struct meow_error *err)
 {
-	char text[MEOW_ERROR_TEXT_SIZE];
 	struct reading reading = {.checkpoint = checkpoint};
 	int64_t low;
 	*ret_found = false;
@@ -400,11 +400,9 @@ bool kafka_checkpoint_read(
 	if (low == reading.high)
 		return true;
 	rd_kafka_conf_t *conf = rd_kafka_conf_dup(checkpoint->reader);
-	rd_kafka_t *reader = rd_kafka_new(RD_KAFKA_CONSUMER, conf, text, sizeof(text));
-	if (reader == NULL) {
-		rd_kafka_conf_destroy(conf);
-		return error_set(err, MEOW_CONFIG, "client: librdkafka refuses the settings for reading: %s", text);
-	}
+	rd_kafka_t *reader = kafka_client_new(RD_KAFKA_CONSUMER, conf, err);
+	if (reader == NULL)
+		return false;
 	reading.topic = rd_kafka_topic_new(reader, checkpoint->topic, NULL);
 	bool ok =
 		reading.topic != NULL ? read_back(&reading, low, err) : not_answered(checkpoint, rd_kafka_last_error(), err);

@@ -137,14 +137,31 @@ static void readable(void *arg, bool can_read, bool can_write)
 	client->wake(client->arg);
 }
 
-static bool start_handle(struct kafka_client *client, rd_kafka_conf_t *conf, struct meow_error *err)
+rd_kafka_t *kafka_client_new(rd_kafka_type_t type, rd_kafka_conf_t *conf, struct meow_error *err)
 {
 	char text[MEOW_ERROR_TEXT_SIZE];
-	client->handle = rd_kafka_new(RD_KAFKA_PRODUCER, conf, text, sizeof(text));
-	if (client->handle == NULL) {
+	rd_kafka_t *handle = rd_kafka_new(type, conf, text, sizeof(text));
+	int number = errno;
+	if (handle != NULL)
+		return handle;
+	if (rd_kafka_last_error() == RD_KAFKA_RESP_ERR__CRIT_SYS_RESOURCE) {
+		// Its threads did not start within a minute of its clock, which a jump of the machine's clock makes an instant.
+		// They start after all, and read the configuration.
+		if (number != EDEADLK)
+			rd_kafka_conf_destroy(conf);
+		error_set(err, MEOW_UNAVAILABLE, "librdkafka cannot start: %s", text);
+	} else {
 		rd_kafka_conf_destroy(conf);
-		return error_set(err, MEOW_CONFIG, "client: librdkafka refuses the settings: %s", text);
+		error_set(err, MEOW_CONFIG, "client: librdkafka refuses the settings: %s", text);
 	}
+	return NULL;
+}
+
+static bool start_handle(struct kafka_client *client, rd_kafka_conf_t *conf, struct meow_error *err)
+{
+	client->handle = kafka_client_new(RD_KAFKA_PRODUCER, conf, err);
+	if (client->handle == NULL)
+		return false;
 	rd_kafka_resp_err_t failed = rd_kafka_set_log_queue(client->handle, NULL);
 	if (failed != RD_KAFKA_RESP_ERR_NO_ERROR)
 		return error_set(err, MEOW_BUG, "librdkafka's log: %s", rd_kafka_err2str(failed));

@@ -9,8 +9,12 @@
 
 struct kafka_client;
 
-// Takes conf. wake runs on the loop when there may be events or answers to poll. Does not wait for any broker.
-// MEOW_CONFIG where librdkafka refuses the configuration as a whole.
+// Takes conf. NULL: MEOW_CONFIG where librdkafka refuses the configuration as a whole, MEOW_UNAVAILABLE where it cannot
+// start its threads now. Does not wait for any broker.
+MEOW_MUST_USE rd_kafka_t *kafka_client_new(rd_kafka_type_t type, rd_kafka_conf_t *conf, struct meow_error *err);
+
+// Takes conf. wake runs on the loop when there may be events or answers to poll. Fails as kafka_client_new
+// does, and without memory.
 MEOW_MUST_USE struct kafka_client *kafka_client_create(
 	rd_kafka_conf_t *conf, struct loop *loop, loop_fn *wake, void *arg, struct meow_error *err);
 

@@ -3,6 +3,7 @@
 
 #include "base/text.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <yajl/yajl_tree.h>
@@ -33,7 +34,8 @@ void kafka_record_value(const struct kafka_record *record, struct buffer *value)
 	buffer_put_char(value, '}');
 }
 
-// NULL if it is no JSON object. yajl wants a text that ends in NUL.
+// NULL if it is no JSON object, or, with errno ENOMEM, if memory was missing to tell (yajl says nothing of it, but does
+// nothing behind the malloc that failed that would change errno). yajl wants a text that ends in NUL.
 static yajl_val parse(struct meow_bytes bytes)
 {
 	char *text = bytes.data == NULL ? NULL : strndup(bytes.data, bytes.size);
@@ -88,12 +90,16 @@ bool kafka_record_parse(
 	struct meow_bytes key, struct meow_bytes value, struct kafka_record *ret_record, const char **why)
 {
 	struct kafka_record record = {0};
+	errno = 0;
 	*why = "its key has no partition and generation";
-	if (!parse_key(key, &record))
-		return false;
-	*why = "its value has no delivered, fingerprint, epoch and layout";
-	if (!parse_value(value, &record))
-		return false;
-	*ret_record = record;
-	return true;
+	bool ok = parse_key(key, &record);
+	if (ok) {
+		*why = "its value has no delivered, fingerprint, epoch and layout";
+		ok = parse_value(value, &record);
+	}
+	if (ok)
+		*ret_record = record;
+	else if (errno == ENOMEM)
+		*why = NULL;
+	return ok;
 }

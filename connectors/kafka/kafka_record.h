@@ -21,8 +21,8 @@ struct kafka_record {
 void kafka_record_key(const struct kafka_record *record, struct buffer *key);
 void kafka_record_value(const struct kafka_record *record, struct buffer *value);
 
-// False if this is no such record; then why says so in a clause, and *ret_record is untouched. The fingerprint is the
-// caller's to free.
+// False if this is no such record; then why says so in a clause, and *ret_record is untouched. False with why NULL where
+// memory was missing to tell. The fingerprint is the caller's to free.
 MEOW_MUST_USE bool kafka_record_parse(
 	struct meow_bytes key, struct meow_bytes value, struct kafka_record *ret_record, const char **why);
 

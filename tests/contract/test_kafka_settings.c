@@ -3,10 +3,12 @@
 
 #include "base/text.h"
 #include "connectors/kafka/kafka.h"
+#include "connectors/kafka/kafka_client.h"
 #include "connectors/kafka/kafka_error.h"
 #include "connectors/kafka/kafka_record.h"
 #include "connectors/kafka/kafka_settings.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -239,6 +241,80 @@ static void test_only_what_trying_again_cannot_mend_stops_a_route(void **state)
 	assert_false(kafka_error_follows(RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE));
 }
 
+// What librdkafka answers in place of a client, the linker having put these before its own.
+static rd_kafka_resp_err_t refusal;
+static int refusal_errno;
+static bool starved;
+
+rd_kafka_t *__real_rd_kafka_new(rd_kafka_type_t type, rd_kafka_conf_t *conf, char *text, size_t size);
+rd_kafka_t *__wrap_rd_kafka_new(rd_kafka_type_t type, rd_kafka_conf_t *conf, char *text, size_t size);
+rd_kafka_t *__wrap_rd_kafka_new(rd_kafka_type_t type, rd_kafka_conf_t *conf, char *text, size_t size)
+{
+	if (refusal == RD_KAFKA_RESP_ERR_NO_ERROR)
+		return __real_rd_kafka_new(type, conf, text, size);
+	snprintf(text, size, "refused");
+	errno = refusal_errno;
+	return NULL;
+}
+
+rd_kafka_resp_err_t __wrap_rd_kafka_last_error(void);
+rd_kafka_resp_err_t __wrap_rd_kafka_last_error(void)
+{
+	return refusal;
+}
+
+char *__real_strndup(const char *text, size_t size);
+char *__wrap_strndup(const char *text, size_t size);
+char *__wrap_strndup(const char *text, size_t size)
+{
+	errno = starved ? ENOMEM : errno;
+	return starved ? NULL : __real_strndup(text, size);
+}
+
+char *__real_strdup(const char *text);
+char *__wrap_strdup(const char *text);
+char *__wrap_strdup(const char *text)
+{
+	errno = starved ? ENOMEM : errno;
+	return starved ? NULL : __real_strdup(text);
+}
+
+static void test_a_client_that_cannot_start_now_is_tried_again(void **state)
+{
+	(void)state;
+	static const struct {
+		rd_kafka_resp_err_t code;
+		int number;
+		enum meow_error_kind kind;
+	} known[] = {{RD_KAFKA_RESP_ERR__INVALID_ARG, EINVAL, MEOW_CONFIG},
+		{RD_KAFKA_RESP_ERR__CRIT_SYS_RESOURCE, EAGAIN, MEOW_UNAVAILABLE},   // no thread
+		{RD_KAFKA_RESP_ERR__CRIT_SYS_RESOURCE, EDEADLK, MEOW_UNAVAILABLE}}; // a clock that jumped while it waited
+	for (size_t i = 0; i < sizeof(known) / sizeof(*known); i++) {
+		struct meow_error err = {0};
+		rd_kafka_conf_t *conf = rd_kafka_conf_new();
+		refusal = known[i].code;
+		refusal_errno = known[i].number;
+		assert_null(kafka_client_new(RD_KAFKA_PRODUCER, conf, &err));
+		refusal = RD_KAFKA_RESP_ERR_NO_ERROR;
+		assert_int_equal(err.kind, known[i].kind);
+		if (known[i].number == EDEADLK)
+			rd_kafka_conf_destroy(conf); // it was left to threads that there are not here
+	}
+}
+
+static void test_a_record_that_memory_is_missing_for_is_not_called_foreign(void **state)
+{
+	(void)state;
+	struct kafka_record record;
+	const char *why = "";
+	starved = true;
+	bool taken = kafka_record_parse(bytes_of("{\"partition\":0,\"generation\":0}"),
+		bytes_of("{\"delivered\":1,\"fingerprint\":\"1 x\",\"epoch\":0,\"layout\":0}"), &record, &why);
+	starved = false;
+	assert_false(taken);
+	assert_null(why);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -253,6 +329,8 @@ int main(void)
 		cmocka_unit_test(test_what_is_no_checkpoint_record_is_told_from_one),
 		cmocka_unit_test(test_the_limits_of_a_name),
 		cmocka_unit_test(test_only_what_trying_again_cannot_mend_stops_a_route),
+		cmocka_unit_test(test_a_client_that_cannot_start_now_is_tried_again),
+		cmocka_unit_test(test_a_record_that_memory_is_missing_for_is_not_called_foreign),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
