@@ -1,6 +1,8 @@
 // Connecting: what each failure is called, that no password is ever shown, a standby, and a pooler.
 #include "database.h"
 
+#include "store/postgres/pg.h"
+
 #include <netinet/in.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -104,6 +106,24 @@ static void a_server_that_gives_up_on_a_login_is_unavailable(void **state)
 	assert_cannot_open(url, MEOW_UNAVAILABLE, "canceling authentication due to timeout");
 	assert_int_equal(pthread_join(thread, NULL), 0);
 	close(listener);
+}
+
+// libpq then says "invalid socket", which is not the url's fault.
+static void a_connection_that_is_gone_is_unavailable(void **state)
+{
+	(void)state;
+	const char *url = url_of("postgres", "test");
+	PGconn *lost = sql_open(url);
+	struct meow_error err;
+	assert_int_equal(PQsendQuery(lost, "SELECT 1"), 1);
+	assert_int_equal(shutdown(PQsocket(lost), SHUT_RDWR), 0);
+	while (PQconsumeInput(lost) == 1) {
+	}
+	PQclear(PQgetResult(lost)); // waits for a socket that it has closed
+	assert_false(pg_connection_error(lost, url, &err));
+	assert_int_equal(err.kind, MEOW_UNAVAILABLE);
+	assert_null(strstr(err.text, "correct the store's url"));
+	PQfinish(lost);
 }
 
 static void a_url_that_is_wrong_shows_no_password(void **state)
@@ -251,6 +271,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(each_failure_has_its_kind_and_its_line),
 		cmocka_unit_test(a_server_that_gives_up_on_a_login_is_unavailable),
+		cmocka_unit_test(a_connection_that_is_gone_is_unavailable),
 		cmocka_unit_test(a_url_that_is_wrong_shows_no_password),
 		cmocka_unit_test(libpq_variables_name_the_store_when_the_url_is_empty),
 		cmocka_unit_test(a_sequence_that_breaks_the_order_is_refused),

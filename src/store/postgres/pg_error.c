@@ -83,6 +83,8 @@ bool pg_connection_error(PGconn *conn, const char *url, struct meow_error *err)
 		return error_no_memory(err);
 	char line[300];
 	last_line(PQerrorMessage(conn), line, sizeof(line));
+	if (strcmp(line, "invalid socket") == 0) // what libpq says of a connection that it has closed
+		*line = '\0';
 	enum meow_error_kind kind = MEOW_UNAVAILABLE;
 	const char *advice = "";
 	if (strstr(line, "due to timeout")) { // a busy server gave up on the authentication
