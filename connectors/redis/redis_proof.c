@@ -56,6 +56,7 @@ static bool add_stream(struct proof *proof, struct meow_bytes *text)
 	if (!take_until(text, ':', &digits) || !text_to_int64(digits, &size) || size < 0 || (uint64_t)size > text->size)
 		return false;
 	struct proof_stream *streams = realloc(proof->streams, (proof->count + 1) * sizeof(*streams));
+	proof->no_memory = streams == NULL;
 	if (streams == NULL)
 		return false;
 	proof->streams = streams;
@@ -70,12 +71,15 @@ bool proof_init(struct proof *proof, struct meow_bytes streams, struct meow_byte
 	*proof = (struct proof){0};
 	buffer_put(&proof->text, streams.data, streams.size);
 	buffer_put(&proof->text, entries.data, entries.size);
+	proof->no_memory = proof->text.failed;
 	bool ok = !proof->text.failed;
 	struct meow_bytes rest = {proof->text.data, streams.size};
 	while (ok && rest.size > 0)
 		ok = add_stream(proof, &rest);
 	if (!ok) {
+		bool no_memory = proof->no_memory;
 		proof_finish(proof);
+		proof->no_memory = no_memory;
 		return false;
 	}
 	if (entries.size > 0)

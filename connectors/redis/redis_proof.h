@@ -32,9 +32,11 @@ struct proof {
 	struct meow_bytes left; // of the entries
 	int64_t position;
 	size_t stream;
+	bool no_memory; // why proof_init failed
 };
 
-// Copies both texts, and reads the first. False if it is not what a proof_writer wrote, or without memory.
+// Copies both texts, and reads the first. False if it is not what a proof_writer wrote, or, with no_memory, if it cannot
+// tell.
 MEOW_MUST_USE bool proof_init(struct proof *proof, struct meow_bytes streams, struct meow_bytes entries);
 void proof_finish(struct proof *proof); // takes one that is all zeros
 

@@ -237,6 +237,22 @@ static bool take_position(struct redis *redis, const struct meow_bytes fields[5]
 	return true;
 }
 
+static void fail_without_memory(struct redis *redis)
+{
+	struct meow_error err;
+	error_no_memory(&err);
+	redis_fail(redis, &err);
+}
+
+static void cannot_look_up(struct redis *redis)
+{
+	if (redis->proof.no_memory)
+		fail_without_memory(redis);
+	else
+		redis_fail_key(
+			redis, &redis->position_key, "has a field `streams` that is not from meowmx: delete the field (HDEL)");
+}
+
 static void on_position(struct redis *redis, const redisReply *reply)
 {
 	struct connector_memory *memory = &redis->memory;
@@ -260,11 +276,12 @@ static void on_position(struct redis *redis, const redisReply *reply)
 	// What an older generation left is no position: the rewind that raised the generation decided where to go on.
 	memory->kind = memory->generation < redis->context.generation ? MEMORY_NONE : MEMORY_HELD;
 	buffer_put(&redis->fingerprint, fields[2].data, fields[2].size);
-	if (fields[3].data == NULL || fields[4].data == NULL || memory->kind == MEMORY_NONE)
+	if (redis->fingerprint.failed) // without it nobody would notice a store that is behind
+		fail_without_memory(redis);
+	else if (fields[3].data == NULL || fields[4].data == NULL || memory->kind == MEMORY_NONE)
 		redis_opened(redis);
 	else if (!proof_init(&redis->proof, fields[3], fields[4]))
-		redis_fail_key(
-			redis, &redis->position_key, "has a field `streams` that is not from meowmx: delete the field (HDEL)");
+		cannot_look_up(redis);
 	else
 		redis_lookup(redis);
 }

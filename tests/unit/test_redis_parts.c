@@ -139,6 +139,30 @@ static void test_the_record_of_a_batch_is_read_back(void **state)
 	proof_writer_finish(&writer);
 }
 
+static int reallocs_left = -1; // until one fails; below 0: none does
+
+void *__real_realloc(void *memory, size_t size);
+void *__wrap_realloc(void *memory, size_t size);
+void *__wrap_realloc(void *memory, size_t size)
+{
+	return reallocs_left >= 0 && reallocs_left-- == 0 ? NULL : __real_realloc(memory, size);
+}
+
+static void test_a_record_that_memory_is_missing_for_is_not_called_foreign(void **state)
+{
+	(void)state;
+	struct proof proof;
+	int failures = 0;
+	for (bool read = false; !read; failures += !read) {
+		reallocs_left = failures;
+		read = proof_init(&proof, MEOW_BYTES("1:a1:b"), MEOW_BYTES("5 1@1"));
+		reallocs_left = -1;
+		assert_int_equal(proof.no_memory, !read);
+	}
+	assert_true(failures >= 3); // its text, and each stream
+	proof_finish(&proof);
+}
+
 static void test_a_foreign_record_is_broken_and_nothing_else(void **state)
 {
 	(void)state;
@@ -146,6 +170,7 @@ static void test_a_foreign_record_is_broken_and_nothing_else(void **state)
 	for (size_t i = 0; i < sizeof(streams) / sizeof(*streams); i++) {
 		struct proof proof;
 		assert_false(proof_init(&proof, bytes_of(streams[i]), MEOW_BYTES("1")));
+		assert_false(proof.no_memory);
 	}
 	static const char *const entries[] = {
 		"x", "0", "-5", "1@1", "1@x", "1@-1", "@", " 1", "9223372036854775807 1", "1@0@0"};
@@ -239,6 +264,7 @@ int main(void)
 		cmocka_unit_test(test_info_is_read_by_name),
 		cmocka_unit_test(test_the_record_of_a_batch_is_read_back),
 		cmocka_unit_test(test_a_foreign_record_is_broken_and_nothing_else),
+		cmocka_unit_test(test_a_record_that_memory_is_missing_for_is_not_called_foreign),
 		cmocka_unit_test(test_streams_are_found_again_and_forgotten_when_nobody_uses_them),
 		cmocka_unit_test(test_an_entry_id_is_two_numbers),
 		cmocka_unit_test(test_an_error_reply_says_what_to_do),
