@@ -1,7 +1,9 @@
-"""The results of all runs in one file, by commit; a row is a fault, or a pair, and counts what was found.
+"""The results of all runs in one file, by the code that ran; a row is a fault, or a pair, and counts what was found.
 
-A row whose code changed since (src/, connectors/, schemas/) is stale.
+The code is src/, connectors/ and schemas/; a row of another code than that of now is stale.
 """
+import datetime
+import hashlib
 import json
 import os
 import subprocess
@@ -18,15 +20,14 @@ def git(*words):
     return done.stdout.strip() if done.returncode == 0 else None
 
 
-def commit_of_code():
-    """The last commit that changed the code; with changes that are in none, "work tree"."""
-    if git("diff", "--quiet", "HEAD", "--", *CODE) is None:
-        return "work tree"
-    return git("log", "-1", "--format=%h", "--", *CODE) or "unknown"
-
-
-def is_stale(commit):
-    return git("diff", "--quiet", commit, "HEAD", "--", *CODE) is None
+def code_now():
+    """What names the code, whatever its commit is called: a digest of the trees at HEAD, with a star where the work tree
+    has changes beside them."""
+    trees = [git("rev-parse", "HEAD:" + folder) for folder in CODE]
+    if None in trees:
+        return "unknown"
+    changed = git("diff", "--quiet", "HEAD", "--", *CODE) is None
+    return hashlib.sha256(" ".join(trees).encode()).hexdigest()[:12] + ("*" if changed else "")
 
 
 class Results:
@@ -36,12 +37,13 @@ class Results:
             with open(path, encoding="utf-8") as kept:
                 self.all = json.load(kept)
 
-    def of(self, commit):
-        return self.all.setdefault(commit, {"faults": {}, "runs": {}})
+    def of(self, code):
+        return self.all.setdefault(code, {"commit": git("log", "-1", "--format=%h") or "", "faults": {}, "runs": {},
+                                          "date": str(datetime.date.today())})
 
-    def add(self, commit, seed, outcome):
+    def add(self, code, seed, outcome):
         """One round. A seed is a run: its next round is kept, so that it can go on."""
-        mine = self.of(commit)
+        mine = self.of(code)
         row = mine["faults"].setdefault(outcome.name, {"rounds": 0, "violations": {}, "asked": 0, "broker": 0, "events": 0,
                                                        "longest_s": 0.0, "sum_s": 0.0, "slow": 0})
         row["rounds"] += 1
