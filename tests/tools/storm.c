@@ -1,6 +1,8 @@
 // storm.c: writers that do to the order of events what real applications do at their worst.
 //
-//   storm URL WRITERS SECONDS SEED [PAUSE_MS]      SECONDS may be -: until standard input ends
+//   storm URL WRITERS SECONDS SEED [PAUSE_MS [RATE]]      SECONDS may be -: until standard input ends
+//
+// RATE: at most so many events a second, of all writers together; 0, as many as they can.
 //
 // Each writer is a thread with a connection of its own, in SQL that knows nothing of the library. It mixes: single
 // statements; transactions that stay open a while; transactions that take their id early and append late; roll-backs,
@@ -32,10 +34,13 @@ struct writer {
 	uint64_t random;
 	uint64_t serial; // of what belongs to this writer alone
 	uint64_t done, undone, failed;
+	uint64_t appended; // events, whatever became of them
+	struct timespec began;
 };
 
 static atomic_bool over;
 static useconds_t pause_us = 2000;
+static double rate; // events a second of one writer, 0: any
 
 // xorshift64*: the same seed gives the same storm, as far as the server's timing lets it.
 static uint64_t draw(struct writer *writer, uint64_t below)
@@ -73,7 +78,21 @@ static bool append(struct writer *writer, const char *type, const char *id, unsi
 		"FROM moved, generate_series(1, %u) n ORDER BY n",
 		id, count, type, count, old_fashioned ? "" : ", aggregate_type", id, count, writer->number, count,
 		old_fashioned ? "" : ", '", old_fashioned ? "" : type, old_fashioned ? "" : "'", count);
+	writer->appended += count;
 	return run(writer, statement);
+}
+
+// Waits until that many events may have been appended since the start.
+static void pace(struct writer *writer)
+{
+	struct timespec now;
+	if (rate <= 0)
+		return;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	double elapsed = (double)(now.tv_sec - writer->began.tv_sec) + 1e-9 * (double)(now.tv_nsec - writer->began.tv_nsec);
+	double ahead = (double)writer->appended / rate - elapsed;
+	if (ahead > 0)
+		usleep((useconds_t)(1e6 * (ahead < 0.5 ? ahead : 0.5)));
 }
 
 static const char *some_type(struct writer *writer)
@@ -205,7 +224,9 @@ static bool reconnect(struct writer *writer)
 static void *work(void *arg)
 {
 	struct writer *writer = arg;
+	clock_gettime(CLOCK_MONOTONIC, &writer->began);
 	while (!atomic_load(&over)) {
+		pace(writer);
 		if (PQstatus(writer->session) != CONNECTION_OK && !reconnect(writer))
 			continue;
 		if (ways[draw(writer, sizeof(ways) / sizeof(*ways))](writer))
@@ -262,12 +283,14 @@ int main(int count, char **arguments)
 	static struct writer writers[WRITERS_MOST];
 	uint64_t done = 0, undone = 0, failed = 0;
 	if (count < 5) {
-		fprintf(stderr, "usage: storm URL WRITERS SECONDS SEED [PAUSE_MS]\n");
+		fprintf(stderr, "usage: storm URL WRITERS SECONDS SEED [PAUSE_MS [RATE]]\n");
 		return 64;
 	}
 	unsigned number = (unsigned)atoi(arguments[2]);
 	if (count > 5)
 		pause_us = 1000 * (useconds_t)atoi(arguments[5]);
+	if (count > 6 && number > 0)
+		rate = atof(arguments[6]) / number;
 	for (unsigned at = 0; at < number && at < WRITERS_MOST; at++) {
 		if (!start(&writers[at], arguments[1], at, strtoull(arguments[4], NULL, 10)))
 			return 1;

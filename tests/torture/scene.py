@@ -77,6 +77,13 @@ class Relay:
             pass
         return None
 
+    def resident_bytes(self):
+        with open("/proc/%d/statm" % self.process.pid, encoding="utf-8") as pages:
+            return int(pages.read().split()[1]) * resource.getpagesize()
+
+    def open_files(self):
+        return len(os.listdir("/proc/%d/fd" % self.process.pid))
+
     def send(self, number):
         self.look()
         self.process.send_signal(number)
@@ -176,7 +183,9 @@ class Scene:
         self.redis = self._redis_server()
         self.replica = self._redis_server("replicaof=127.0.0.1 %d" % self.redis.port)
         self.disk = None if short else mounted_disk()
+        # One that was killed may not come back before its controller has given the old one up.
         self.kafka = Server("kafka", "advertised.listeners=PLAINTEXT://127.0.0.1:%d" % self.proxies["kafka"].port,
+                            "broker.session.timeout.ms=3000", "broker.heartbeat.interval.ms=500",
                             *(["log.dirs=" + self.disk] if self.disk else []))
         self.name, self.writers, self.python = "postgres", [], None
         self.config = os.path.join(scratch(), "meowmx.yaml")
@@ -284,9 +293,10 @@ class Scene:
 
     # --- writers
 
-    def write(self, seed):
-        """Writers, until calm()."""
-        commands = [[os.path.join(self.tools, "storm"), self.writers_url, "4", "-", str(seed), "20"]]
+    def write(self, seed, writers=4, pause_ms=20, rate=0):
+        """Writers, until calm(). rate: of events a second, 0 for any."""
+        commands = [[os.path.join(self.tools, "storm"), self.writers_url, str(writers), "-", str(seed), str(pause_ms),
+                     str(rate)]]
         if self.python:
             commands.append([self.python, os.path.join(HERE, "python_writer.py"), self.writers_url, str(seed)])
         self.writers = [subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
