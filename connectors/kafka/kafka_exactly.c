@@ -10,8 +10,6 @@
 // late request could end a later transaction: KIP-890). Then the same way is gone again, and the position that is read
 // back says which batches are in the topics. Any other doubt is told to the relay, which starts anew.
 //
-// The number of a topic's partitions is fixed when it is first used, and keys are placed by it. If it grows, the new
-// number counts between two transactions: nothing of an aggregate is still on its way to its old partition then.
 #include "connectors/kafka/kafka_part.h"
 
 #include <inttypes.h>
@@ -280,22 +278,13 @@ static bool put_record(struct kafka *kafka)
 	return put;
 }
 
-// Between two transactions.
-static void take_new_partitions(struct kafka *kafka)
-{
-	if (kafka->exactly.grown == 0)
-		return;
-	kafka->exactly.grown = 0;
-	kafka_topics_grow(kafka);
-}
-
 void kafka_exactly_produce(struct kafka *kafka)
 {
 	struct exactly *exactly = &kafka->exactly;
 	if (exactly->state != EXACTLY_READY)
 		return;
 	if (exactly->last == NULL && kafka->producing != NULL && kafka->producing->produced == 0)
-		take_new_partitions(kafka);
+		kafka_topics_grow(kafka); // between two transactions
 	while (!exactly->sealed && kafka->producing != NULL) {
 		struct flight *flight = kafka->producing;
 		if (flight->produced == 0 && !topics_ready(kafka, flight))

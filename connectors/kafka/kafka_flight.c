@@ -141,6 +141,9 @@ void kafka_produce(struct kafka *kafka)
 		kafka_exactly_produce(kafka);
 		return;
 	}
+	if (kafka->topics.grown > 0 && kafka->outstanding > 0)
+		return; // goes on when the last report comes in
+	kafka_topics_grow(kafka);
 	while (kafka->producing != NULL && kafka_produce_flight(kafka, kafka->producing))
 		kafka->producing = kafka->producing->next;
 }

@@ -159,8 +159,7 @@ enum put_result kafka_put(struct kafka *kafka, struct topic *topic, const struct
 	bool copy = kafka->exactly.on || kafka->context.encoder->format != ENCODE_DATA;
 	const rd_kafka_vu_t parts[] = {
 		{.vtype = RD_KAFKA_VTYPE_RKT, .u.rkt = topic->handle},
-		{.vtype = RD_KAFKA_VTYPE_PARTITION,
-			.u.i32 = kafka->exactly.on ? partition_of(topic, key) : RD_KAFKA_PARTITION_UA},
+		{.vtype = RD_KAFKA_VTYPE_PARTITION, .u.i32 = partition_of(topic, key)},
 		{.vtype = RD_KAFKA_VTYPE_MSGFLAGS, .u.i = copy ? RD_KAFKA_MSG_F_COPY : 0},
 		{.vtype = RD_KAFKA_VTYPE_KEY, .u.mem = {readable(key.data), key.size}},
 		{.vtype = RD_KAFKA_VTYPE_VALUE, .u.mem = {readable(value.data), value.size}},

@@ -30,7 +30,7 @@ struct topic {
 	int64_t again_us;
 	bool noticed;      // that it is not there
 	size_t partitions; // that keys are spread over, while it is ready
-	size_t grown;      // more of them, to be taken between two transactions; 0: no news
+	size_t grown;      // more of them, to be taken when nothing is on its way; 0: no news
 	const char *fault; // of TOPIC_BAD
 	char *name;
 	char memory[];
@@ -43,6 +43,7 @@ struct topics {
 	struct topic *all;
 	struct topic *recent;
 	size_t partitions; // of all that are ready
+	int grown;         // topics with more partitions than before
 	bool by_aggregate_type, by_aggregate_id, by_type;
 };
 
@@ -83,7 +84,6 @@ struct exactly {
 	bool asked;                 // for the lease, since the last start
 	bool replace;               // the producer, in the next turn
 	bool noticed;               // that it was replaced
-	int grown;                  // topics with more partitions than before
 };
 
 struct kafka {
@@ -146,7 +146,9 @@ void kafka_topic_answered(struct kafka *kafka, struct topic *topic, const struct
 void kafka_topic_created(struct kafka *kafka, rd_kafka_event_t *event);
 void kafka_topic_gone(struct kafka *kafka, struct topic *topic);
 void kafka_topics_ask_again(void *kafka);
-void kafka_topics_grow(struct kafka *kafka); // new numbers of partitions count from now on
+
+// New numbers of partitions, if there are any, count from now on: nothing is on its way.
+void kafka_topics_grow(struct kafka *kafka);
 
 // --- kafka_message.c
 

@@ -3,6 +3,10 @@
 // anything go there: what a broker does on its own (auto.create.topics.enable) would ignore `partitions`, `replication`
 // and `create: false`.
 //
+// The number of a topic's partitions is fixed when it is first used, and keys are placed by it. A topic that is there is
+// asked for again and again. If it has grown, the new number counts once everything that was sent is acknowledged (or its
+// transaction is over): nothing of an aggregate is still on its way to its old partition then.
+//
 // Topics are found by the event's attributes that the name depends on, compared byte for byte.
 #include "connectors/kafka/kafka_part.h"
 
@@ -37,9 +41,10 @@ void kafka_topics_drop_handles(struct kafka *kafka)
 		if (topic->state != TOPIC_BAD)
 			topic->state = TOPIC_LATER;
 		topic->again_us = 0;
-		topic->partitions = 0;
+		topic->partitions = topic->grown = 0;
 	}
 	kafka->topics.partitions = 0;
+	kafka->topics.grown = 0;
 }
 
 void kafka_topics_finish(struct kafka *kafka)
@@ -153,17 +158,16 @@ struct topic *kafka_topic_of(struct kafka *kafka, const struct meow_event *event
 	return topics->recent = *place;
 }
 
-// Exactly once, one that is there is asked for again and again, to see its partitions grow.
-static bool is_to_be_asked(const struct kafka *kafka, const struct topic *topic)
+static bool is_to_be_asked(const struct topic *topic)
 {
-	return topic->state == TOPIC_LATER || (topic->state == TOPIC_READY && kafka->exactly.on);
+	return topic->state == TOPIC_LATER || topic->state == TOPIC_READY;
 }
 
 static void schedule(struct kafka *kafka)
 {
 	int64_t next = INT64_MAX;
 	for (const struct topic *topic = kafka->topics.all; topic != NULL; topic = topic->next_of_all)
-		if (is_to_be_asked(kafka, topic) && topic->again_us < next)
+		if (is_to_be_asked(topic) && topic->again_us < next)
 			next = topic->again_us;
 	int64_t now = loop_now_us(kafka->context.loop);
 	if (next != INT64_MAX)
@@ -182,7 +186,7 @@ void kafka_topics_ask_again(void *arg)
 	struct kafka *kafka = arg;
 	int64_t now = loop_now_us(kafka->context.loop);
 	for (struct topic *topic = kafka->topics.all; topic != NULL && !kafka->over; topic = topic->next_of_all)
-		if (topic->again_us <= now && is_to_be_asked(kafka, topic))
+		if (topic->again_us <= now && is_to_be_asked(topic))
 			ask(kafka, topic);
 	schedule(kafka);
 }
@@ -253,10 +257,8 @@ static void ready(struct kafka *kafka, struct topic *topic, const struct kafka_a
 	topic->grown = 0;
 	topic->partitions = answer->partitions;
 	kafka->topics.partitions += topic->partitions;
-	if (!kafka->exactly.on)
-		return;
 	look_again(kafka, topic);
-	if (answer->copies > kafka->exactly.copies)
+	if (kafka->exactly.on && answer->copies > kafka->exactly.copies)
 		kafka_trouble(kafka, MEOW_CONFIG,
 			"checkpoint topic %s has replication factor %d, and topic %s has %d: give it as many copies as the data "
 			"has",
@@ -267,7 +269,7 @@ static void looked_again(struct kafka *kafka, struct topic *topic, const struct 
 {
 	bool known = answer->failed == RD_KAFKA_RESP_ERR_NO_ERROR && answer->state == RD_KAFKA_RESP_ERR_NO_ERROR;
 	if (known && answer->partitions > topic->partitions && answer->partitions != topic->grown) {
-		kafka->exactly.grown++;
+		kafka->topics.grown++;
 		topic->grown = answer->partitions;
 	}
 	look_again(kafka, topic);
@@ -275,15 +277,18 @@ static void looked_again(struct kafka *kafka, struct topic *topic, const struct 
 
 void kafka_topics_grow(struct kafka *kafka)
 {
+	if (kafka->topics.grown == 0)
+		return;
+	kafka->topics.grown = 0;
 	for (struct topic *topic = kafka->topics.all; topic != NULL; topic = topic->next_of_all) {
 		if (topic->grown == 0)
 			continue;
 		char text[MEOW_ERROR_TEXT_SIZE];
 		snprintf(text, sizeof(text),
-			"topic %s has %zu partitions instead of %zu: everything before this moment is committed, and aggregates "
-			"may go on "
-			"in other partitions",
-			topic->name, topic->grown, topic->partitions);
+			"topic %s has %zu partitions instead of %zu: everything before this moment is %s, and aggregates may go on "
+			"in "
+			"other partitions",
+			topic->name, topic->grown, topic->partitions, kafka->exactly.on ? "committed" : "there");
 		kafka->topics.partitions += topic->grown - topic->partitions;
 		topic->partitions = topic->grown;
 		topic->grown = 0;
@@ -354,6 +359,6 @@ void kafka_topic_gone(struct kafka *kafka, struct topic *topic)
 		rd_kafka_topic_destroy(topic->handle);
 	topic->handle = NULL;
 	kafka->topics.partitions -= topic->partitions;
-	topic->partitions = 0;
+	topic->partitions = topic->grown = 0;
 	ask_later(kafka, topic, SOON_US);
 }

@@ -94,7 +94,8 @@ struct contract_relay {
 	struct meow_error error; // of failed and refused
 	int confirmed;           // how often the connector asked for the lease
 	int notices;
-	char notice[512]; // the last
+	char notice[512];   // the last
+	int64_t noticed_at; // the mark then
 	size_t delivered_batches;
 
 	int64_t mark;         // everything up to here was delivered, without a gap

@@ -81,6 +81,7 @@ static void notice(void *arg, const char *text)
 	struct contract_relay *relay = arg;
 	told(relay);
 	relay->notices++;
+	relay->noticed_at = relay->mark;
 	snprintf(relay->notice, sizeof(relay->notice), "%s", text);
 }
 

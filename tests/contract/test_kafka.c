@@ -460,6 +460,80 @@ static void test_aggregates_sit_where_java_producers_put_them(void **state)
 		assert_int_equal(partitions[i], expected[i]);
 }
 
+struct places {
+	int partitions[20000]; // by position; of the first copy, plus 1
+	int64_t highest;
+};
+
+static void note_place(void *arg, const rd_kafka_message_t *message)
+{
+	struct places *places = arg;
+	int64_t position = kafka_header_number(message, "meowmx-position");
+	assert_true(position > 0 && position < (int64_t)(sizeof(places->partitions) / sizeof(*places->partitions)));
+	assert_int_equal(places->partitions[position], 0); // no fault here makes it repeat anything
+	places->partitions[position] = message->partition + 1;
+	if (position > places->highest)
+		places->highest = position;
+}
+
+// All before one position, which is returned, sits where three partitions put it, and all from there on where 24 do.
+static int64_t expect_one_cut(const struct places *places, int64_t last)
+{
+	int32_t before[7], after[7];
+	rd_kafka_conf_t *conf = rd_kafka_conf_new();
+	char text[200];
+	rd_kafka_t *client = rd_kafka_new(RD_KAFKA_PRODUCER, conf, text, sizeof(text));
+	rd_kafka_topic_t *topic = rd_kafka_topic_new(client, "any", NULL);
+	for (int64_t position = 1; position <= 7; position++) {
+		struct contract_texts texts;
+		struct meow_bytes key = contract_event(position, &texts).aggregate_id;
+		before[position % 7] = rd_kafka_msg_partitioner_murmur2(topic, key.data, key.size, 3, NULL, NULL);
+		after[position % 7] = rd_kafka_msg_partitioner_murmur2(topic, key.data, key.size, 24, NULL, NULL);
+	}
+	rd_kafka_topic_destroy(topic);
+	rd_kafka_destroy(client);
+	int64_t cut = 0;
+	for (int64_t position = 1; position <= last; position++) {
+		int place = places->partitions[position] - 1;
+		if (cut == 0 && place == after[position % 7] && place != before[position % 7])
+			cut = position;
+		if (place != (cut != 0 ? after : before)[position % 7])
+			fail_msg("position %" PRId64 " is in partition %d", position, place);
+	}
+	return cut;
+}
+
+static void test_more_partitions_count_once_all_is_acknowledged_and_are_said_once(void **state)
+{
+	struct fixture *fixture = *state;
+	contract_settings_destroy(fixture->settings);
+	fixture->settings = contract_settings_create(&kafka_connector);
+	contract_set(fixture->settings, "topic", fixture->topic); // one for both types
+	contract_set(fixture->settings, "partitions", "3");
+	contract_set_item(fixture->settings, "client", "bootstrap.servers", server_url(broker.server));
+	contract_set_item(fixture->settings, "client", "topic.metadata.refresh.interval.ms", "200");
+	struct contract_relay *relay = &fixture->relay;
+	contract_relay_init(relay, &kafka, fixture->settings);
+	assert_true(contract_publish(relay, 200, LONG_MS));
+	int before = relay->notices; // that the topic was created
+	kafka_grow_topic(server_url(broker.server), fixture->topic, 24);
+	relay->window_batches = 8;
+	while (relay->notices == before && relay->mark < 18000)
+		assert_true(contract_publish_past(relay, relay->mark + 1, 19000, LONG_MS));
+	assert_int_equal(relay->notices, before + 1);
+	assert_non_null(strstr(relay->notice, "24 partitions instead of 3"));
+	int64_t told_at = relay->noticed_at, target = relay->next + 700;
+	assert_true(contract_publish(relay, target, LONG_MS));
+	assert_int_equal(relay->notices, before + 1);
+	struct places *places = calloc(1, sizeof(*places));
+	assert_non_null(places);
+	kafka_consume(server_url(broker.server), fixture->topic, note_place, places);
+	assert_int_equal(places->highest, target);
+	int64_t cut = expect_one_cut(places, target);
+	assert_true(cut > 200 && cut <= told_at + 25); // the batch in which it was may have been sent in part
+	free(places);
+}
+
 #define CASE(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
 // One argument, a pattern, runs the cases that match it.
@@ -483,6 +557,7 @@ int main(int argc, char **argv)
 		CASE(test_envelopes_go_over_the_wire),
 		CASE(test_messagepack_goes_over_the_wire),
 		CASE(test_aggregates_sit_where_java_producers_put_them),
+		CASE(test_more_partitions_count_once_all_is_acknowledged_and_are_said_once),
 		CASE(test_a_broker_that_stays_away_is_told_after_a_while),
 	};
 	broker.server = server_start("kafka", NULL);
