@@ -42,9 +42,10 @@ struct event_timer {
 
 struct event_io {
 	struct loop_io io;
-	struct event *event; // NULL while nothing is watched
+	struct event *event;
 	int fd;
 	short watched;
+	bool unwatched; // libevent had no memory to watch it: every turn takes it for ready, and tries again
 	loop_io_fn *fn;
 	void *arg;
 };
@@ -219,7 +220,9 @@ static void event_timer_start(struct loop_timer *base, int64_t delay_us)
 	if (delay_us < 0)
 		delay_us = 0;
 	struct timeval delay = {.tv_sec = delay_us / 1000000, .tv_usec = delay_us % 1000000};
-	event_add(of_timer(base)->event, &delay);
+	// Without memory for it, it fires at once: too early is better than never.
+	if (event_add(of_timer(base)->event, &delay) != 0)
+		event_active(of_timer(base)->event, EV_TIMEOUT, 0);
 }
 
 static void event_timer_stop(struct loop_timer *base)
@@ -245,10 +248,19 @@ static struct event_io *of_io(struct loop_io *io)
 	return (struct event_io *)(void *)io;
 }
 
+static void add_io(struct event_io *io)
+{
+	io->unwatched = event_add(io->event, NULL) != 0;
+	if (io->unwatched)
+		event_active(io->event, io->watched, 0);
+}
+
 static void on_io(evutil_socket_t fd, short what, void *arg)
 {
 	(void)fd;
 	struct event_io *io = arg;
+	if (io->unwatched)
+		add_io(io);
 	struct event_loop *loop = of_loop(io->io.loop); // the callback may destroy the watch
 	int64_t began_us = clock_us(CLOCK_MONOTONIC);
 	io->fn(io->arg, (what & EV_READ) != 0, (what & EV_WRITE) != 0);
@@ -281,7 +293,7 @@ static void event_io_watch(struct loop_io *base, bool readable, bool writable)
 	if (wanted == 0)
 		return;
 	event_assign(io->event, of_loop(io->io.loop)->base, io->fd, (short)(wanted | EV_PERSIST), on_io, io);
-	event_add(io->event, NULL);
+	add_io(io);
 }
 
 static void event_io_destroy(struct loop_io *base)

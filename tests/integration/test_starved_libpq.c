@@ -6,8 +6,8 @@
 
 #include <string.h>
 
-extern long starve_countdown __attribute__((weak));
-extern bool starve_fired __attribute__((weak));
+extern _Atomic long starve_countdown __attribute__((weak));
+extern _Atomic bool starve_fired __attribute__((weak));
 
 static bool decide(void *arg, struct meow_aggregate *aggregate, struct meow_error *err)
 {

@@ -1,9 +1,9 @@
-// Loaded before the C library (LD_PRELOAD): the allocation of libpq's at which starve_countdown reaches 0 fails. Whose an
-// allocation is shows where it returns to.
+// Loaded before the C library (LD_PRELOAD): the allocation at which starve_countdown reaches 0 fails, and then again after
+// starve_period more, as long as starve_left says. Whose an allocation is shows where it returns to: those of libpq are
+// meant, or of what STARVE_OF names, parts of the names of files that are loaded, separated by colons.
 //
 // With STARVE_KNOB, a file of eight bytes, it is each n-th allocation of any thread, n being the number in that file,
-// 0 for none: whoever writes it starves a program that runs. STARVE_OF names the program's file and its libraries whose
-// allocations are meant, separated by colons, in place of libpq.
+// 0 for none: whoever writes it starves a program that runs.
 #include <errno.h>
 #include <fcntl.h>
 #include <stdatomic.h>
@@ -20,10 +20,12 @@ extern void *__libc_malloc(size_t size);
 extern void *__libc_calloc(size_t count, size_t size);
 extern void *__libc_realloc(void *memory, size_t size);
 
-extern long starve_countdown;
-extern bool starve_fired;
-long starve_countdown;
-bool starve_fired;
+extern _Atomic long starve_countdown, starve_period;
+extern _Atomic int starve_left;
+extern _Atomic bool starve_fired;
+_Atomic long starve_countdown, starve_period;
+_Atomic int starve_left;
+_Atomic bool starve_fired;
 
 void *malloc(size_t size);
 void *calloc(size_t count, size_t size);
@@ -91,9 +93,11 @@ static bool is_refused(const void *caller)
 		errno = ENOMEM;
 		return true;
 	}
-	if (knob || starve_countdown <= 0 || --starve_countdown > 0)
+	if (knob || starve_countdown <= 0 || --starve_countdown != 0)
 		return false;
 	starve_fired = true;
+	if (--starve_left > 0)
+		starve_countdown = starve_period;
 	return true;
 }
 
