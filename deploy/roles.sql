@@ -50,13 +50,13 @@ GRANT EXECUTE ON FUNCTION meowmx_check_store, meowmx_load, meowmx_holders, meowm
 
 GRANT INSERT ON :"events" TO :"writer";
 GRANT INSERT, UPDATE (version) ON :"aggregates" TO :"writer";
-GRANT USAGE ON SEQUENCE :sequence TO :"writer";
+GRANT USAGE ON SEQUENCE :sequence TO :"writer", :"operator"; -- a retry of dead letters draws positions
 GRANT SELECT, INSERT, UPDATE, DELETE ON :"snapshots" TO :"writer";
 GRANT EXECUTE ON FUNCTION meowmx_parse_events, meowmx_appended, meowmx_append TO :"writer";
 
 GRANT SELECT, INSERT, UPDATE ON meowmx_checkpoints, meowmx_layouts TO :"relay";
 GRANT SELECT, INSERT, UPDATE, DELETE ON meowmx_relays TO :"relay";
-GRANT SELECT, INSERT ON meowmx_dead_letters TO :"relay";
+GRANT SELECT, INSERT, UPDATE ON meowmx_dead_letters TO :"relay";
 GRANT USAGE, UPDATE ON SEQUENCE meowmx_doze TO :"relay", :"operator";
 
 GRANT SELECT, INSERT, UPDATE, DELETE ON meowmx_checkpoints, meowmx_layouts, meowmx_relays, meowmx_dead_letters

@@ -5,6 +5,7 @@
 
 struct hold {
 	int64_t from;
+	int64_t behind; // and no more behind this one; 0: for ever
 	size_t type_size, id_size;
 	char text[]; // type and id
 };
@@ -48,30 +49,38 @@ bool holds_has(const struct holds *holds, struct meow_bytes type, struct meow_by
 {
 	bool there;
 	size_t at = place(holds, type, id, &there);
-	return there && holds->items[at]->from <= position;
+	const struct hold *hold = there ? holds->items[at] : NULL;
+	return hold && hold->from <= position && (!hold->behind || position <= hold->behind);
 }
 
-bool holds_add(struct holds *holds, struct meow_bytes type, struct meow_bytes id, int64_t position)
+bool holds_end(const struct holds *holds, struct meow_bytes type, struct meow_bytes id)
+{
+	bool there;
+	size_t at = place(holds, type, id, &there);
+	return there && holds->items[at]->behind;
+}
+
+static struct hold *add(struct holds *holds, struct meow_bytes type, struct meow_bytes id, int64_t from)
 {
 	bool there;
 	size_t at = place(holds, type, id, &there);
 	if (there) {
-		if (position < holds->items[at]->from)
-			holds->items[at]->from = position;
-		return true;
+		if (from < holds->items[at]->from)
+			holds->items[at]->from = from;
+		return holds->items[at];
 	}
 	if (holds->count == holds->room) {
 		size_t room = holds->room ? holds->room * 2 : 16;
 		struct hold **items = realloc(holds->items, room * sizeof(*items));
 		if (!items)
-			return false;
+			return NULL;
 		holds->items = items;
 		holds->room = room;
 	}
 	struct hold *hold = malloc(sizeof(*hold) + type.size + id.size);
 	if (!hold)
-		return false;
-	hold->from = position;
+		return NULL;
+	hold->from = from;
 	hold->type_size = type.size;
 	hold->id_size = id.size;
 	if (type.size)
@@ -81,7 +90,15 @@ bool holds_add(struct holds *holds, struct meow_bytes type, struct meow_bytes id
 	memmove(&holds->items[at + 1], &holds->items[at], (holds->count - at) * sizeof(struct hold *));
 	holds->items[at] = hold;
 	holds->count++;
-	return true;
+	return hold;
+}
+
+bool holds_add(struct holds *holds, struct meow_bytes type, struct meow_bytes id, int64_t position)
+{
+	struct hold *hold = add(holds, type, id, position);
+	if (hold)
+		hold->behind = 0;
+	return hold != NULL;
 }
 
 // "<number>:" at *text, which moves behind it.
@@ -115,11 +132,15 @@ bool holds_read(struct holds *holds, const char *text)
 	size_t left = text ? strlen(text) : 0;
 	holds_finish(holds);
 	while (left) {
-		int64_t position;
+		int64_t from, behind;
 		struct meow_bytes type, id;
-		if (!take_number(&text, &left, &position) || !take(&text, &left, &type) || !take(&text, &left, &id) ||
-			!holds_add(holds, type, id, position))
+		if (!take_number(&text, &left, &from) || !take_number(&text, &left, &behind) || !take(&text, &left, &type) ||
+			!take(&text, &left, &id))
 			return false;
+		struct hold *hold = add(holds, type, id, from);
+		if (!hold)
+			return false;
+		hold->behind = behind;
 	}
 	return true;
 }

@@ -13,12 +13,15 @@ struct holds {
 #define HOLDS_MOST 10000
 
 void holds_finish(struct holds *holds); // and may be used again; takes one that is all zeros
-// Whether the aggregate is held from this position on, or from before. What lies before its first dead letter is not: it
-// may have to be sent again.
+// Whether the aggregate is held at this position. What lies before its first dead letter is not: it may have to be sent
+// again. Nor is what lies behind the retry of its last one.
 bool holds_has(const struct holds *holds, struct meow_bytes type, struct meow_bytes id, int64_t position);
 
-// From this position on, unless it is held from before. False without memory.
+// From this position on, unless it is held from before, and for ever. False without memory.
 MEOW_MUST_USE bool holds_add(struct holds *holds, struct meow_bytes type, struct meow_bytes id, int64_t position);
+
+// Whether what stands at this position is held until a retry that lies behind it.
+bool holds_end(const struct holds *holds, struct meow_bytes type, struct meow_bytes id);
 
 // Replaces all by what struct checkpoint has of them (NULL: none). False without memory, or for anything else.
 MEOW_MUST_USE bool holds_read(struct holds *holds, const char *text);

@@ -14,6 +14,7 @@ struct batch {
 	char *fingerprint; // of the last event (store/fingerprint.h), freed with the batch; NULL if count is 0
 	int64_t sent_us;   // loop_now_us when it was handed to the connector
 	bool delivered;
+	int64_t place;      // above 0: its one event, of an earlier position, is published again in this place
 	struct batch *next; // for a list of the owner's
 };
 
@@ -30,6 +31,12 @@ MEOW_MUST_USE bool batch_add_owned(
 
 // Drops the events from index `count` on (their memory stays until the batch goes).
 void batch_cut(struct batch *batch, size_t count);
+
+// Behind which position the sink stands once the batch is delivered. count is above 0.
+static inline int64_t batch_last(const struct batch *batch)
+{
+	return batch->place ? batch->place : batch->events[batch->count - 1].position;
+}
 
 void batch_destroy(struct batch *batch); // takes NULL
 

@@ -69,7 +69,11 @@ static void answer_failure(struct request *request, const struct meow_error *err
 	case REQUEST_SAVE:
 	case REQUEST_LEASE_RELEASE:
 	case REQUEST_SET_ASIDE:
+	case REQUEST_RETRY_END:
 		request->fn.done(request->arg, err);
+		return;
+	case REQUEST_RETRY_NEXT:
+		request->fn.retry(request->arg, NULL, err);
 		return;
 	case REQUEST_LEASE_ACQUIRE:
 	case REQUEST_LEASE_RENEW:
@@ -349,6 +353,31 @@ static void call_set_aside(
 	add(session, request);
 }
 
+static void call_retry_end(
+	struct session *session, const struct session_letters *letters, session_done_fn *fn, void *arg)
+{
+	struct request *request = create(session, REQUEST_RETRY_END, arg);
+	if (!request)
+		return;
+	request->fn.done = fn;
+	keep_letters(session, request, letters);
+	add(session, request);
+}
+
+static void call_retry_next(
+	struct session *session, const struct session_retry_query *query, session_retry_fn *fn, void *arg)
+{
+	struct request *request = create(session, REQUEST_RETRY_NEXT, arg);
+	if (!request)
+		return;
+	request->fn.retry = fn;
+	if (make_room(session, request, size_of(query->subscription))) {
+		request->retries = *query;
+		request->retries.subscription = keep(request, query->subscription);
+	}
+	add(session, request);
+}
+
 static void call_lease_acquire(
 	struct session *session, const struct session_lease *lease, session_lease_fn *fn, void *arg)
 {
@@ -395,6 +424,8 @@ static const struct session_impl calls = {
 	.checkpoint_load = call_load,
 	.checkpoint_save = call_save,
 	.set_aside = call_set_aside,
+	.retry_next = call_retry_next,
+	.retry_end = call_retry_end,
 	.lease_acquire = call_lease_acquire,
 	.lease_renew = call_lease_renew,
 	.lease_release = call_lease_release,

@@ -19,6 +19,8 @@ enum request_kind {
 	REQUEST_LEASE_RENEW,
 	REQUEST_LEASE_RELEASE,
 	REQUEST_SET_ASIDE,
+	REQUEST_RETRY_NEXT,
+	REQUEST_RETRY_END,
 };
 
 struct request {
@@ -35,15 +37,17 @@ struct request {
 		session_event_fn *event;
 		session_checkpoint_fn *checkpoint;
 		session_lease_fn *lease;
+		session_retry_fn *retry;
 	} fn;
 	void *arg;
 	bool forgotten; // nobody waits for the answer any more
 	struct session_read read;
-	struct session_rows rows;       // what was read so far; owned
-	int64_t number;                 // the position to find; the head
-	struct checkpoint checkpoint;   // REQUEST_LOAD and REQUEST_SAVE; its texts point into memory
-	struct session_lease lease;     // REQUEST_LEASE_...: as well
-	struct session_letters letters; // REQUEST_SET_ASIDE: as well
+	struct session_rows rows;           // what was read so far; owned
+	int64_t number;                     // the position to find; the head
+	struct checkpoint checkpoint;       // REQUEST_LOAD and REQUEST_SAVE; its texts point into memory
+	struct session_lease lease;         // REQUEST_LEASE_...: as well
+	struct session_letters letters;     // REQUEST_SET_ASIDE, REQUEST_RETRY_END: as well
+	struct session_retry_query retries; // REQUEST_RETRY_NEXT: as well
 	struct buffer memory;
 };
 

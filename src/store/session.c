@@ -64,6 +64,17 @@ void session_set_aside(struct session *session, const struct session_letters *le
 	session->impl->set_aside(session, letters, fn, arg);
 }
 
+void session_retry_next(
+	struct session *session, const struct session_retry_query *query, session_retry_fn *fn, void *arg)
+{
+	session->impl->retry_next(session, query, fn, arg);
+}
+
+void session_retry_end(struct session *session, const struct session_letters *letters, session_done_fn *fn, void *arg)
+{
+	session->impl->retry_end(session, letters, fn, arg);
+}
+
 void session_lease_acquire(struct session *session, const struct session_lease *lease, session_lease_fn *fn, void *arg)
 {
 	session->impl->lease_acquire(session, lease, fn, arg);

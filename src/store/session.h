@@ -80,8 +80,8 @@ struct checkpoint {
 	bool resume_from_store;     // the operator decided: trust `delivered` of the store over the sink, once
 	int64_t dead_letters;       // of the whole subscription
 	int64_t dead_letter_age_us; // of the oldest, 0 if there is none
-	const char *held; // the aggregates they hold, at most 10,001: from which position on and a colon, type and id, each
-					  // behind its size and a colon; NULL if none
+	const char *held; // the aggregates they hold, at most 10,001: from which position on, behind which one no more (0:
+					  // for ever), type and id behind their sizes, with a colon behind each number; NULL if none
 	// Saved only:
 	bool keep_stop;      // sets stop_kept
 	bool decision_known; // resume_from_store was loaded: without it a row that has it set is MEOW_CONFLICT
@@ -118,13 +118,25 @@ struct session_lease_state {
 	int mine, least, above; // see lease.h; least is INT_MAX where no other relay runs this subscription
 };
 
-// Events to be set aside for a partition that this epoch owns.
+// A dead letter that is to be published again, at a place among the positions that no event has.
+struct session_retry {
+	int64_t place, position;
+	struct meow_bytes aggregate_type, aggregate_id;
+};
+struct session_retry_query {
+	const char *subscription;
+	int64_t after, to; // places: exclusive, inclusive
+	int64_t delivered; // up to here only those that are still open
+};
+
+// Events to be set aside for a partition that this epoch owns; or retries that are over.
 struct session_letters {
 	const char *subscription;
 	int layout, partition;
 	int64_t epoch, generation;
-	const char
-		*json; // an array of objects: position, aggregate_type, aggregate_id, version, event_type, error, error_class
+	const char *
+		json; // an array of objects: position, aggregate_type, aggregate_id, version, event_type, error, error_class; of
+			  // retries: retry_at, aggregate_type, aggregate_id, and error, error_class if it failed
 };
 
 // Answers. Exactly one of result and err is NULL; what they point to is gone when the callback returns.
@@ -136,7 +148,9 @@ typedef void session_event_fn(
 	void *arg, const struct meow_event *event, const struct meow_error *err); // both NULL: no row
 typedef void session_checkpoint_fn(void *arg, const struct checkpoint *checkpoint, const struct meow_error *err);
 typedef void session_lease_fn(void *arg, const struct session_lease_state *state, const struct meow_error *err);
-typedef void session_done_fn(void *arg, const struct meow_error *err); // NULL: done
+typedef void session_retry_fn(
+	void *arg, const struct session_retry *retry, const struct meow_error *err); // both NULL: there is none
+typedef void session_done_fn(void *arg, const struct meow_error *err);           // NULL: done
 
 struct session_impl {
 	void (*destroy)(struct session *session);
@@ -153,6 +167,9 @@ struct session_impl {
 	void (*checkpoint_save)(
 		struct session *session, const struct checkpoint *checkpoint, session_done_fn *fn, void *arg);
 	void (*set_aside)(struct session *session, const struct session_letters *letters, session_done_fn *fn, void *arg);
+	void (*retry_next)(
+		struct session *session, const struct session_retry_query *query, session_retry_fn *fn, void *arg);
+	void (*retry_end)(struct session *session, const struct session_letters *letters, session_done_fn *fn, void *arg);
 	void (*lease_acquire)(struct session *session, const struct session_lease *lease, session_lease_fn *fn, void *arg);
 	void (*lease_renew)(struct session *session, const struct session_lease *lease, session_lease_fn *fn, void *arg);
 	void (*lease_release)(struct session *session, const struct session_lease *lease, session_done_fn *fn, void *arg);
@@ -209,6 +226,14 @@ void session_checkpoint_save(
 // Commits dead letters, durably; one that is there already stays as it is. MEOW_CONFLICT when the row of the checkpoint
 // carries another epoch or generation: nothing was written. Texts are copied before it returns.
 void session_set_aside(struct session *session, const struct session_letters *letters, session_done_fn *fn, void *arg);
+
+// The first retry of a dead letter behind `after`, whichever partition's. Texts are copied before it returns.
+void session_retry_next(
+	struct session *session, const struct session_retry_query *query, session_retry_fn *fn, void *arg);
+
+// Closes dead letters that were published, or leaves those open whose retry failed, without one, as are then those behind
+// them of the same aggregate. Durably, and MEOW_CONFLICT as session_set_aside.
+void session_retry_end(struct session *session, const struct session_letters *letters, session_done_fn *fn, void *arg);
 
 // Takes the lease of a partition in the newest layout, durably, where it is free, released, expired or this relay's own,
 // the layout has the wanted number of partitions, and no other relay that runs this subscription owns fewer. Makes the

@@ -481,33 +481,88 @@ bool store_dead_positions(struct meow_store *store, const char *name, int64_t fr
 	return store->impl->dead_positions(store, name, from, to, fn, arg, error);
 }
 
+// What stands before a dead letter.
+struct before {
+	int64_t position;
+	char *aggregate_type, *aggregate_id; // of the one at the position, NULL until it was found
+	bool retried;                        // it waits for its retry already
+	char earlier[200];
+	size_t length;
+};
+
 static bool note_there(void *arg, const struct store_dead_letter *letter)
 {
-	(void)letter;
-	*(bool *)arg = true;
-	return false;
+	struct before *before = arg;
+	free(before->aggregate_type);
+	free(before->aggregate_id);
+	before->aggregate_type = strdup(letter->aggregate_type);
+	before->aggregate_id = strdup(letter->aggregate_id);
+	before->retried = letter->retry_at > 0;
+	return true;
+}
+
+static bool note_earlier(void *arg, const struct store_dead_letter *letter)
+{
+	struct before *before = arg;
+	if (letter->position >= before->position || before->length >= sizeof(before->earlier))
+		return false;
+	before->length += (size_t)snprintf(before->earlier + before->length, sizeof(before->earlier) - before->length,
+		"%s%" PRId64, before->length ? ", " : "", letter->position);
+	return true;
+}
+
+// Why nothing was done about what the filter finds.
+static bool say_why_not(
+	struct meow_store *store, const struct store_dead_filter *filter, const char *verb, struct meow_error *err)
+{
+	struct before before = {.position = filter->position};
+	bool ok = store->impl->dead_letters(store, filter, note_there, &before, err);
+	bool there = before.aggregate_type != NULL;
+	if (ok && there && filter->position && before.aggregate_id) {
+		const struct store_dead_filter aggregate = {.subscription = filter->subscription,
+			.aggregate_type = before.aggregate_type,
+			.aggregate_id = before.aggregate_id};
+		ok = store->impl->dead_letters(store, &aggregate, note_earlier, &before, err);
+	}
+	free(before.aggregate_type);
+	free(before.aggregate_id);
+	if (!ok)
+		return false;
+	if (!there)
+		return error_set(err, MEOW_MISSING, "there is no such dead letter of %s: see `meowmx dead list %s`",
+			filter->subscription, filter->subscription);
+	if (before.length && !before.retried)
+		return error_set(err, MEOW_INVALID,
+			"others of the same aggregate stand before the dead letter at %" PRId64 ", at %s: %s them first",
+			filter->position, before.earlier, verb);
+	return error_set(
+		err, MEOW_INVALID, "what was named waits for its retry already: a relay has to run %s", filter->subscription);
 }
 
 bool store_dead_discard(
 	struct meow_store *store, const struct store_dead_filter *filter, int64_t *ret_count, struct meow_error *err)
 {
 	WITH_ERROR(err);
-	bool there = false;
 	int64_t count;
 	if (!store->impl->dead_discard(store, filter, &count, error))
 		return false;
-	if (count > 0) {
-		*ret_count = count;
-		return true;
-	}
-	if (!store->impl->dead_letters(store, filter, note_there, &there, error))
+	if (count == 0)
+		return say_why_not(store, filter, "discard", error);
+	*ret_count = count;
+	return true;
+}
+
+bool store_dead_retry(
+	struct meow_store *store, const struct store_dead_filter *filter, int64_t *ret_count, struct meow_error *err)
+{
+	WITH_ERROR(err);
+	int64_t count;
+	if (!store->impl->dead_retry(store, filter, &count, error))
 		return false;
-	if (there)
-		return error_set(error, MEOW_INVALID,
-			"others of the same aggregate stand before the dead letter at %" PRId64 ": discard them first",
-			filter->position);
-	return error_set(error, MEOW_MISSING, "there is no such dead letter of %s: see `meowmx dead list %s`",
-		filter->subscription, filter->subscription);
+	if (count == 0)
+		return say_why_not(store, filter, "retry", error);
+	*ret_count = count;
+	return true;
 }
 
 bool store_subscription_adopt(struct meow_store *store, const struct store_adopt *wanted,

@@ -4,7 +4,7 @@
 
 #include "store/session.h"
 
-#define STORE_SCHEMA_VERSION 4
+#define STORE_SCHEMA_VERSION 5
 
 // What meow_setup is told, and more that only the command line knows.
 struct store_setup {
@@ -126,6 +126,7 @@ struct store_dead_letter {
 	const char *aggregate_type, *aggregate_id, *event_type;
 	const char *error, *error_class; // NULL: it follows one that was refused
 	int64_t set_aside_at_us;
+	int64_t retry_at; // the position at which it is to be published again, 0 if it is not
 };
 // Which: all of a subscription, that at a position, or those of an aggregate.
 struct store_dead_filter {
@@ -137,14 +138,19 @@ struct store_dead_filter {
 MEOW_MUST_USE bool store_dead_letters(struct meow_store *store, const struct store_dead_filter *filter,
 	bool (*fn)(void *arg, const struct store_dead_letter *letter), void *arg, struct meow_error *err);
 
-// Calls fn for each position from `from` to `to`, both inclusive, whose event was set aside for the subscription, in rising
-// order, until it returns false: also for what was discarded since. (A rewind to before one forgets it.)
+// Calls fn for each position from `from` to `to`, both inclusive, whose event was set aside for the subscription, and not
+// published since, in rising order, until it returns false: also for what was discarded. (A rewind to before one forgets it.)
 MEOW_MUST_USE bool store_dead_positions(struct meow_store *store, const char *name, int64_t from, int64_t to,
 	bool (*fn)(void *arg, int64_t position), void *arg, struct meow_error *err);
 
 // `dead discard`: their events will never be published, and what comes next of their aggregates is, once none is left. One
 // that others of its aggregate stand before is MEOW_INVALID; none at all, MEOW_MISSING.
 MEOW_MUST_USE bool store_dead_discard(
+	struct meow_store *store, const struct store_dead_filter *filter, int64_t *ret_count, struct meow_error *err);
+
+// `dead retry`: they are to be published again, in their order, at positions that are drawn for them now and that no event will
+// have. Fails as store_dead_discard; those that wait for a retry already are none.
+MEOW_MUST_USE bool store_dead_retry(
 	struct meow_store *store, const struct store_dead_filter *filter, int64_t *ret_count, struct meow_error *err);
 
 // `subscription adopt`: a subscription of Python meowmx becomes one of ours, at the last position below every event that

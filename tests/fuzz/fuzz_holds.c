@@ -28,7 +28,7 @@ static void check_written(struct meow_bytes input)
 		types[count] = fuzz_text(fuzz_line(&input));
 		ids[count] = fuzz_text(fuzz_line(&input));
 		buffer_put_int(&text, (int64_t)count + 1);
-		buffer_put_char(&text, ':');
+		buffer_put_text(&text, ":0:");
 		put_piece(&text, types[count]);
 		put_piece(&text, ids[count]);
 	}

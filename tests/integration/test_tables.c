@@ -231,7 +231,7 @@ static void what_was_recorded_holds(void **state)
 	sql_run(conn, "ALTER TABLE meowmx_meta DROP events, DROP aggregates, DROP snapshots, DROP subscriptions;"
 				  "UPDATE meowmx_meta SET schema_version = 1");
 	assert_null(meow_store_open(url, &err));
-	assert_says(err, "the store's schema is 1, this program needs 4: run `meowmx setup`");
+	assert_says(err, "the store's schema is 1, this program needs 5: run `meowmx setup`");
 	assert_fails(set_up(url, &others, &err), err, MEOW_CONFIG);
 	assert_ok(set_up(url, &none, &err), err);
 	sql_assert_text(conn, "es_events es_aggregates es_aggregate_snapshot es_event_subscriptions",

@@ -145,7 +145,7 @@ static const char *held_text(struct sim_store *store, int64_t *ret_count)
 			event->aggregate_id.size, event->aggregate_id.data);
 		if ((size && strstr(text, entry)) || size + sizeof(entry) + 20 > sizeof(text))
 			continue; // twice would do no harm, and is not what the store does
-		size += (size_t)snprintf(text + size, sizeof(text) - size, "%ld%s", (long)id, entry);
+		size += (size_t)snprintf(text + size, sizeof(text) - size, "%ld:0%s", (long)id, entry);
 	}
 	return size ? text : NULL;
 }
@@ -258,6 +258,9 @@ void serve_answer(struct request *request, const struct meow_error *err)
 	case DOZE:
 	case RELEASE:
 		request->fn.done(request->arg, err);
+		return;
+	case RETRY:
+		request->fn.retry(request->arg, NULL, err);
 		return;
 	case ACQUIRE:
 	case RENEW:

@@ -213,6 +213,14 @@ static void call_aside(struct session *base, const struct session_letters *lette
 	request->fn.done = fn;
 }
 
+// Nobody asks for a retry here.
+static void call_retry_next(
+	struct session *base, const struct session_retry_query *query, session_retry_fn *fn, void *arg)
+{
+	(void)query;
+	enqueue(base, RETRY, arg)->fn.retry = fn;
+}
+
 static struct request *enqueue_lease(struct session *base, enum kind kind, const struct session_lease *lease, void *arg)
 {
 	struct request *request = enqueue(base, kind, arg);
@@ -271,6 +279,7 @@ static const struct session_impl impl = {.destroy = call_destroy,
 	.checkpoint_load = call_load,
 	.checkpoint_save = call_save,
 	.set_aside = call_aside,
+	.retry_next = call_retry_next,
 	.lease_acquire = call_acquire,
 	.lease_renew = call_renew,
 	.lease_release = call_release};

@@ -75,7 +75,7 @@ struct sim_store {
 	size_t copy_count;
 };
 
-enum kind { OPEN, READ, HEAD, LOOK, DOZE, FIND, LOAD, SAVE, ACQUIRE, RENEW, RELEASE, ASIDE };
+enum kind { OPEN, READ, HEAD, LOOK, DOZE, FIND, LOAD, SAVE, ACQUIRE, RENEW, RELEASE, ASIDE, RETRY };
 
 struct request {
 	struct request *next;
@@ -93,6 +93,7 @@ struct request {
 		session_event_fn *event;
 		session_checkpoint_fn *checkpoint;
 		session_lease_fn *lease;
+		session_retry_fn *retry;
 	} fn;
 	struct session_read read;
 	struct session_rows rows;

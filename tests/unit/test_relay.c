@@ -134,11 +134,15 @@ static void an_aggregate_is_held_from_its_first_dead_letter_on(void **state)
 	(void)state;
 	struct holds holds = {0};
 	struct meow_bytes order = bytes_of("order"), a = bytes_of("a"), b = bytes_of("1:b");
-	assert_true(holds_read(&holds, "7:5:order1:a12:5:order3:1:b"));
+	assert_true(holds_read(&holds, "7:0:5:order1:a12:20:5:order3:1:b"));
 	assert_int_equal(holds.count, 2);
 	assert_true(holds_has(&holds, order, a, 7));
 	assert_false(holds_has(&holds, order, a, 6)); // which may have to be sent again
 	assert_true(holds_has(&holds, order, b, 13));
+	assert_false(holds_has(&holds, order, b, 21)); // behind its retry
+	assert_true(holds_end(&holds, order, b));
+	assert_true(holds_has(&holds, order, a, 21));
+	assert_false(holds_end(&holds, order, a));
 	assert_false(holds_has(&holds, bytes_of("orde"), bytes_of("ra"), 7));
 	assert_true(holds_add(&holds, order, a, 9));
 	assert_true(holds_has(&holds, order, a, 7));

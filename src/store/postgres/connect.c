@@ -303,6 +303,7 @@ static const struct store_impl impl = {
 	.dead_letters = pg_dead_letters,
 	.dead_positions = pg_dead_positions,
 	.dead_discard = pg_dead_discard,
+	.dead_retry = pg_dead_retry,
 	.subscription_adopt = pg_subscription_adopt,
 	.bulk = pg_bulk,
 };

@@ -36,7 +36,8 @@ bool pg_dead_letters(struct meow_store *base, const struct store_dead_filter *fi
 			.event_type = text(result, row, 5),
 			.error = text(result, row, 6),
 			.error_class = text(result, row, 7),
-			.set_aside_at_us = pg_time(result, row, 8)};
+			.set_aside_at_us = pg_time(result, row, 8),
+			.retry_at = pg_signed64(result, row, 9)};
 		if (!fn(arg, &letter))
 			break;
 	}
@@ -57,6 +58,17 @@ bool pg_dead_positions(struct meow_store *base, const char *name, int64_t from, 
 		return false;
 	for (int row = 0; row < PQntuples(result) && fn(arg, pg_signed64(result, row, 0)); row++)
 		continue;
+	PQclear(result);
+	return true;
+}
+
+bool pg_dead_retry(
+	struct meow_store *base, const struct store_dead_filter *filter, int64_t *ret_count, struct meow_error *err)
+{
+	PGresult *result = ask(base, sql_dead_retry, filter, err);
+	if (!result)
+		return false;
+	*ret_count = pg_signed64(result, 0, 0);
 	PQclear(result);
 	return true;
 }

@@ -1,4 +1,4 @@
-// Dead letters over a session: one statement, which looks at the owner and inserts.
+// Dead letters over a session: one statement, which looks at the owner and inserts, or ends their retries.
 #include "store/postgres/pg_event.h"
 #include "store/postgres/session_pg.h"
 
@@ -18,7 +18,7 @@ bool aside_send(struct pg_session *session, const struct request *request)
 		params.values[1 + i] = text[i];
 	}
 	params.values[5] = letters->json;
-	return session_send(session, SQL_SET_ASIDE, &params, false);
+	return session_send(session, request->kind == REQUEST_SET_ASIDE ? SQL_SET_ASIDE : SQL_RETRY_END, &params, false);
 }
 
 void aside_answer(struct request *request, const PGresult *result)
@@ -31,4 +31,31 @@ void aside_answer(struct request *request, const PGresult *result)
 	error_set(&err, MEOW_CONFLICT, "the checkpoint of %s is another's now, or was moved: nothing was set aside",
 		request->letters.subscription);
 	request->fn.done(request->arg, &err);
+}
+
+bool retry_send(struct pg_session *session, const struct request *request)
+{
+	const struct session_retry_query *query = &request->retries;
+	const int64_t numbers[] = {query->after, query->to, query->delivered};
+	char text[3][24];
+	struct pg_params params = {.count = 4};
+	params.values[0] = query->subscription;
+	for (size_t i = 0; i < 3; i++) {
+		snprintf(text[i], sizeof(text[i]), "%" PRId64, numbers[i]);
+		params.values[1 + i] = text[i];
+	}
+	return session_send(session, SQL_RETRY_NEXT, &params, false);
+}
+
+void retry_answer(struct request *request, const PGresult *result)
+{
+	if (PQntuples(result) == 0) {
+		request->fn.retry(request->arg, NULL, NULL);
+		return;
+	}
+	const struct session_retry retry = {.place = pg_signed64(result, 0, 0),
+		.position = pg_signed64(result, 0, 1),
+		.aggregate_type = {PQgetvalue(result, 0, 2), (size_t)PQgetlength(result, 0, 2)},
+		.aggregate_id = {PQgetvalue(result, 0, 3), (size_t)PQgetlength(result, 0, 3)}};
+	request->fn.retry(request->arg, &retry, NULL);
 }

@@ -27,6 +27,8 @@ static const struct {
 	[SQL_LEASE_RENEW] = {"meowmx_lease_renew", sql_lease_renew},
 	[SQL_LEASE_RELEASE] = {"meowmx_lease_release", sql_lease_release},
 	[SQL_SET_ASIDE] = {"meowmx_set_aside", sql_set_aside},
+	[SQL_RETRY_NEXT] = {"meowmx_retry_next", sql_retry_next},
+	[SQL_RETRY_END] = {"meowmx_retry_end", sql_retry_end},
 };
 
 static void pump(struct pg_session *session);

@@ -31,6 +31,8 @@ enum {
 	SQL_LEASE_RENEW,
 	SQL_LEASE_RELEASE,
 	SQL_SET_ASIDE,
+	SQL_RETRY_NEXT,
+	SQL_RETRY_END,
 	SQL_COUNT,
 };
 
@@ -68,6 +70,8 @@ MEOW_MUST_USE bool session_send(struct pg_session *session, int statement, const
 // Dead letters (session_aside.c) and leases (session_lease.c).
 MEOW_MUST_USE bool aside_send(struct pg_session *session, const struct request *request);
 void aside_answer(struct request *request, const PGresult *result);
+MEOW_MUST_USE bool retry_send(struct pg_session *session, const struct request *request);
+void retry_answer(struct request *request, const PGresult *result);
 MEOW_MUST_USE bool lease_send(struct pg_session *session, const struct request *request);
 void lease_answer(struct request *request, const PGresult *result);
 

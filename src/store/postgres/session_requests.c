@@ -99,7 +99,10 @@ bool request_send(struct pg_session *session, struct request *request)
 	case REQUEST_LEASE_RELEASE:
 		return lease_send(session, request);
 	case REQUEST_SET_ASIDE:
+	case REQUEST_RETRY_END:
 		return aside_send(session, request);
+	case REQUEST_RETRY_NEXT:
+		return retry_send(session, request);
 	}
 	return false;
 }
@@ -294,7 +297,11 @@ void request_answer(struct pg_session *session, struct request *request, struct 
 		lease_answer(request, turn->result);
 		return;
 	case REQUEST_SET_ASIDE:
+	case REQUEST_RETRY_END:
 		aside_answer(request, turn->result);
+		return;
+	case REQUEST_RETRY_NEXT:
+		retry_answer(request, turn->result);
 		return;
 	}
 }

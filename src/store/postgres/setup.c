@@ -480,7 +480,8 @@ static bool check_shape(struct setup *setup, struct meow_error *err)
 static bool apply_tables(struct setup *setup, struct meow_error *err)
 {
 	static const char *const files[] = {schema_001_tables, schema_002_bookkeeping, schema_003_columns,
-		schema_004_snapshots, schema_005_snapshots_valid, schema_011_leases, schema_012_dead_letters};
+		schema_004_snapshots, schema_005_snapshots_valid, schema_011_leases, schema_012_dead_letters,
+		schema_013_dead_retry};
 	struct pg_rename renames[1 + PG_NAMES] = {{.from = "AGGREGATE_ID_TYPE"}};
 	snprintf(renames[0].to, sizeof(renames[0].to), "%s", setup->id_type);
 	memcpy(renames + 1, setup->names.renames, sizeof(setup->names.renames));

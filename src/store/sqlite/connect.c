@@ -237,7 +237,7 @@ bool lite_create_tables(struct lite *lite, struct meow_error *err)
 	char store_id[STORE_UUID_SIZE];
 	if (!store_random_uuid(store_id, err) || !lite_exec(lite, schema_001_tables, err) ||
 		!lite_exec(lite, schema_002_bookkeeping, err) || !lite_exec(lite, schema_003_leases, err) ||
-		!lite_exec(lite, schema_004_dead_letters, err))
+		!lite_exec(lite, schema_004_dead_letters, err) || !lite_exec(lite, schema_005_dead_retry, err))
 		return false;
 	struct lite_call call = lite_call(lite, LITE_SETUP_META);
 	lite_put_int(&call, LITE_SCHEMA_VERSION);
@@ -252,8 +252,10 @@ bool lite_upgrade_tables(struct lite *lite, struct meow_error *err)
 	lite_end(&call);
 	if (schema < 1 || schema >= LITE_SCHEMA_VERSION) // of a newer meowmx: found out by whoever identifies it
 		return true;
-	return (schema > 1 || lite_exec(lite, schema_003_leases, err)) && lite_exec(lite, schema_004_dead_letters, err) &&
-		   lite_exec(lite, "UPDATE meowmx_meta SET schema_version = 3", err);
+	return (schema > 1 || lite_exec(lite, schema_003_leases, err)) &&
+		   (schema > 2 || lite_exec(lite, schema_004_dead_letters, err)) &&
+		   lite_exec(lite, schema_005_dead_retry, err) &&
+		   lite_exec(lite, "UPDATE meowmx_meta SET schema_version = 4", err);
 }
 
 // --- the store ---
@@ -316,6 +318,7 @@ static const struct store_impl impl = {
 	.dead_letters = lite_dead_letters,
 	.dead_positions = lite_dead_positions,
 	.dead_discard = lite_dead_discard,
+	.dead_retry = lite_dead_retry,
 	.bulk = lite_bulk,
 };
 

@@ -32,7 +32,8 @@ bool lite_dead_letters(struct meow_store *base, const struct store_dead_filter *
 			.event_type = lite_text(&call, 5).data,
 			.error = lite_text(&call, 6).data,
 			.error_class = lite_text(&call, 7).data,
-			.set_aside_at_us = lite_time(&call, 8)};
+			.set_aside_at_us = lite_time(&call, 8),
+			.retry_at = lite_int(&call, 9)};
 		good = good && lite_good(&call, err);
 		more = good && fn(arg, &letter);
 	}
@@ -55,6 +56,29 @@ bool lite_dead_positions(struct meow_store *base, const char *name, int64_t from
 		continue;
 	lite_end(&call);
 	return step != LITE_FAILED;
+}
+
+static bool retry(
+	struct lite *lite, const struct store_dead_filter *filter, uint64_t *ret_count, struct meow_error *err)
+{
+	struct lite_call call = call_for(lite, LITE_DEAD_RETRY, filter);
+	if (!lite_run(&call, ret_count, err))
+		return false;
+	struct lite_call draw = lite_call(lite, LITE_DEAD_DRAW);
+	return lite_run(&draw, NULL, err);
+}
+
+bool lite_dead_retry(
+	struct meow_store *base, const struct store_dead_filter *filter, int64_t *ret_count, struct meow_error *err)
+{
+	struct lite *lite = lite_of(base);
+	struct lite_transaction transaction;
+	uint64_t count = 0;
+	if (!lite_ready(lite, err) || !lite_begin(lite, &transaction, err) ||
+		!lite_finish(lite, &transaction, retry(lite, filter, &count, err), err))
+		return false;
+	*ret_count = (int64_t)count;
+	return true;
 }
 
 bool lite_dead_discard(

@@ -30,9 +30,12 @@ enum lite_statement {
 	LITE_CHECKPOINT_SAVE,
 	LITE_DATA_VERSION,
 	LITE_DEAD_DISCARD,
+	LITE_DEAD_DRAW,
 	LITE_DEAD_FORGET,
 	LITE_DEAD_LETTERS,
 	LITE_DEAD_POSITIONS,
+	LITE_DEAD_RETRY,
+	LITE_DEAD_RETRY_FORGET,
 	LITE_DELETE_AGGREGATE,
 	LITE_DELETE_EVENTS,
 	LITE_DELETE_SNAPSHOTS,
@@ -59,6 +62,8 @@ enum lite_statement {
 	LITE_REPARTITION_FIND,
 	LITE_REPARTITION_LAYOUT,
 	LITE_REPARTITION_RELEASE,
+	LITE_RETRY_END,
+	LITE_RETRY_NEXT,
 	LITE_SET_ASIDE,
 	LITE_SET_ASIDE_OWNER,
 	LITE_SETUP_CHECK,
@@ -115,7 +120,7 @@ void lite_close(struct lite *lite);
 MEOW_MUST_USE bool lite_identify(struct lite *lite, struct meow_error *err);
 
 // What stands in a database.
-#define LITE_SCHEMA_VERSION 3          // counts by itself: the schemas of PostgreSQL are others
+#define LITE_SCHEMA_VERSION 4          // counts by itself: the schemas of PostgreSQL are others
 #define LITE_APPLICATION_ID 0x6d656f77 // "meow", in the files that are meowmx's alone
 struct lite_contents {
 	bool set_up, python, some_of_ours;
@@ -275,6 +280,8 @@ bool lite_dead_letters(struct meow_store *base, const struct store_dead_filter *
 	bool (*fn)(void *arg, const struct store_dead_letter *letter), void *arg, struct meow_error *err);
 bool lite_dead_positions(struct meow_store *base, const char *name, int64_t from, int64_t to,
 	bool (*fn)(void *arg, int64_t position), void *arg, struct meow_error *err);
+bool lite_dead_retry(
+	struct meow_store *base, const struct store_dead_filter *filter, int64_t *ret_count, struct meow_error *err);
 bool lite_dead_discard(
 	struct meow_store *base, const struct store_dead_filter *filter, int64_t *ret_count, struct meow_error *err);
 bool lite_subscription_skip(

@@ -26,7 +26,8 @@ struct lite_session {
 	// What the first request found, until its callback returns:
 	struct checkpoint loaded;
 	struct session_lease_state leased;
-	struct buffer texts; // of both
+	struct session_retry retry; // place 0: there was none
+	struct buffer texts;        // of them
 };
 
 // Does what the request asks for. False with lite.busy set: locked, nothing was done, again later.
@@ -39,7 +40,9 @@ void lite_request_answer(struct lite_session *session, struct request *request);
 const char *lite_keep(struct lite_session *session, struct meow_bytes text);
 
 // Dead letters (session_aside.c) and leases (session_lease.c): as lite_request_perform.
-MEOW_MUST_USE bool lite_aside_perform(struct lite *lite, const struct session_letters *letters, struct meow_error *err);
+MEOW_MUST_USE bool lite_aside_perform(struct lite *lite, const struct request *request, struct meow_error *err);
+MEOW_MUST_USE bool lite_retry_perform(
+	struct lite_session *session, const struct request *request, struct meow_error *err);
 MEOW_MUST_USE bool lite_lease_perform(
 	struct lite_session *session, const struct request *request, struct meow_error *err);
 

@@ -306,7 +306,10 @@ bool lite_request_perform(struct lite_session *session, struct request *request,
 	case REQUEST_LEASE_RELEASE:
 		return lite_lease_perform(session, request, err);
 	case REQUEST_SET_ASIDE:
-		return lite_aside_perform(lite, &request->letters, err);
+	case REQUEST_RETRY_END:
+		return lite_aside_perform(lite, request, err);
+	case REQUEST_RETRY_NEXT:
+		return lite_retry_perform(session, request, err);
 	}
 	return false;
 }
@@ -332,7 +335,11 @@ void lite_request_answer(struct lite_session *session, struct request *request)
 	case REQUEST_SAVE:
 	case REQUEST_LEASE_RELEASE:
 	case REQUEST_SET_ASIDE:
+	case REQUEST_RETRY_END:
 		request->fn.done(request->arg, NULL);
+		return;
+	case REQUEST_RETRY_NEXT:
+		request->fn.retry(request->arg, session->retry.place ? &session->retry : NULL, NULL);
 		return;
 	case REQUEST_LEASE_ACQUIRE:
 	case REQUEST_LEASE_RENEW:

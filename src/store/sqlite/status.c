@@ -166,7 +166,8 @@ bool lite_subscription_rewind(
 	if (!lite_ready(lite, err) || !lite_begin(lite, &transaction, err))
 		return false;
 	bool ok = change_one(base, LITE_SUBSCRIPTION_REWIND, name, &position, ret_done, err) &&
-			  (!*ret_done || change_one(base, LITE_DEAD_FORGET, name, &position, &ignored, err));
+			  (!*ret_done || (change_one(base, LITE_DEAD_FORGET, name, &position, &ignored, err) &&
+								 change_one(base, LITE_DEAD_RETRY_FORGET, name, &position, &ignored, err)));
 	return lite_finish(lite, &transaction, ok, err);
 }
 

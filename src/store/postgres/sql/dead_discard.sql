@@ -1,5 +1,5 @@
 -- Discards what dead_letters.sql finds, but one that others of its aggregate stand before.
-UPDATE meowmx_dead_letters d SET discarded_at = clock_timestamp()
+UPDATE meowmx_dead_letters d SET discarded_at = clock_timestamp(), retry_at = NULL
 WHERE d.subscription = $1::text AND d.discarded_at IS NULL
   AND ($2::bigint = 0 OR (d.position = $2::bigint AND NOT EXISTS (
         SELECT FROM meowmx_dead_letters b

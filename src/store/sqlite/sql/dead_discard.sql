@@ -1,5 +1,5 @@
 -- Discards at the time ?5 what dead_letters.sql finds, but one that others of its aggregate stand before.
-UPDATE meowmx_dead_letters AS d SET discarded_at = ?5
+UPDATE meowmx_dead_letters AS d SET discarded_at = ?5, retry_at = NULL
 WHERE d.subscription = ?1 AND d.discarded_at IS NULL
   AND (?2 = 0 OR (d.position = ?2 AND NOT EXISTS (
         SELECT 1 FROM meowmx_dead_letters b
