@@ -81,6 +81,7 @@ static void put_json(struct buffer *out, const struct config_route *route, const
 	json_number(out, "expired", result->expired);
 	json_number(out, "unwanted", result->unwanted);
 	json_number(out, "replayed", result->replayed);
+	json_number(out, "retried", result->retried);
 	json_number(out, "set_aside", result->set_aside);
 	for (int fault = 0; fault < VERIFY_FAULTS; fault++) {
 		const struct verify_finding *finding = &result->findings[fault];
@@ -155,6 +156,8 @@ static void put_counts(struct buffer *out, const struct verify_result *result)
 		buffer_printf(out, ", %llu of other categories", (unsigned long long)result->unwanted);
 	if (result->replayed > 0)
 		buffer_printf(out, ", %llu published again by a rewind", (unsigned long long)result->replayed);
+	if (result->retried > 0)
+		buffer_printf(out, ", %llu late by a retry", (unsigned long long)result->retried);
 	buffer_put_char(out, '\n');
 }
 

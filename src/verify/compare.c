@@ -9,7 +9,8 @@
 #define KEEP_BYTES ((size_t)1 << 20)
 
 #define HEAD "{\"position\":"
-#define TAIL ",\"generation\":"
+#define GENERATION ",\"generation\":"
+#define RETRY ",\"retry\":"
 
 // Each pair is written with its comma; the first one's is then made the brace.
 static void put_key(struct buffer *out, const char *key)
@@ -53,7 +54,7 @@ static void put_json(struct buffer *out, const char *key, struct meow_bytes json
 }
 
 // Returns where data ends in it; it has as many bytes as the event's.
-static size_t put_line(struct buffer *out, const struct meow_event *event, int64_t generation)
+static size_t put_line(struct buffer *out, const struct meow_event *event, int64_t place, int64_t generation)
 {
 	put_number(out, "position", event->position);
 	put_text(out, "aggregate_type", event->aggregate_type);
@@ -68,6 +69,8 @@ static size_t put_line(struct buffer *out, const struct meow_event *event, int64
 	put_json(out, "data", event->data);
 	size_t data_end = out->size;
 	put_json(out, "metadata", event->metadata);
+	if (place > 0)
+		put_number(out, "retry", place);
 	if (generation > 0)
 		put_number(out, "generation", generation);
 	buffer_put_char(out, '}');
@@ -76,11 +79,11 @@ static size_t put_line(struct buffer *out, const struct meow_event *event, int64
 	return data_end;
 }
 
-static const char *compare_envelope(
-	struct meow_bytes value, const struct meow_event *event, int64_t generation, struct buffer *scratch)
+const char *compare_line(
+	struct meow_bytes value, const struct meow_event *event, int64_t place, int64_t generation, struct buffer *scratch)
 {
 	buffer_clear(scratch, KEEP_BYTES);
-	size_t data_end = put_line(scratch, event, generation);
+	size_t data_end = put_line(scratch, event, place, generation);
 	if (scratch->failed)
 		return "memory";
 	struct meow_bytes expected = {scratch->data, scratch->size};
@@ -101,7 +104,7 @@ const char *compare_value(enum verify_format format, struct meow_bytes value, co
 	case FORMAT_DATA:
 		return bytes_equal(value, event->data) ? NULL : "data";
 	case FORMAT_ENVELOPE:
-		return compare_envelope(value, event, generation, scratch);
+		return compare_line(value, event, 0, generation, scratch);
 	case FORMAT_MSGPACK:
 		return compare_msgpack(value, event, generation);
 	}
@@ -114,9 +117,23 @@ bool compare_number(struct meow_bytes text, int64_t number)
 	return text.data != NULL && text_to_int64(text, &found) && found == number;
 }
 
-bool compare_line_ends(struct meow_bytes line, int64_t *ret_position, int64_t *ret_generation)
+// The number that the text ends with behind these words, which are then taken off; 0 if it does not.
+static int64_t take_end(struct meow_bytes *text, const char *words)
 {
-	size_t head = sizeof(HEAD) - 1, tail = sizeof(TAIL) - 1;
+	size_t size = strlen(words), start = text->size;
+	int64_t number = 0;
+	while (start > 0 && text->data[start - 1] >= '0' && text->data[start - 1] <= '9')
+		start--;
+	if (start < size || memcmp(text->data + start - size, words, size) != 0 ||
+		!text_to_int64((struct meow_bytes){text->data + start, text->size - start}, &number))
+		return 0;
+	text->size = start - size;
+	return number;
+}
+
+bool compare_line_ends(struct meow_bytes line, int64_t *ret_position, int64_t *ret_place, int64_t *ret_generation)
+{
+	size_t head = sizeof(HEAD) - 1;
 	if (line.size < head || memcmp(line.data, HEAD, head) != 0)
 		return false;
 	const char *comma = memchr(line.data + head, ',', line.size - head);
@@ -124,15 +141,11 @@ bool compare_line_ends(struct meow_bytes line, int64_t *ret_position, int64_t *r
 		!text_to_int64((struct meow_bytes){line.data + head, (size_t)(comma - line.data) - head}, ret_position) ||
 		*ret_position < 1)
 		return false;
-	*ret_generation = 0;
+	*ret_generation = *ret_place = 0;
 	if (line.data[line.size - 1] != '}')
 		return true;
-	size_t start = line.size - 1;
-	while (line.data[start - 1] >= '0' && line.data[start - 1] <= '9')
-		start--;
-	int64_t generation;
-	if (start > head + tail && memcmp(line.data + start - tail, TAIL, tail) == 0 &&
-		text_to_int64((struct meow_bytes){line.data + start, line.size - 1 - start}, &generation))
-		*ret_generation = generation;
+	struct meow_bytes left = {line.data, line.size - 1};
+	*ret_generation = take_end(&left, GENERATION);
+	*ret_place = take_end(&left, RETRY);
 	return true;
 }

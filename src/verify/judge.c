@@ -45,6 +45,10 @@ static bool judge_late(
 	bool later;
 	if (!find_later(merge, sequence, event, &later, err))
 		return false;
+	if (!later && sequence->head.place > 0) { // it was a dead letter
+		merge->result->retried++;
+		return true;
+	}
 	merge_note(
 		merge, later ? VERIFY_OUT_OF_ORDER : VERIFY_LATE, event, sequence->place, sequence, &sequence->head, NULL);
 	return true;

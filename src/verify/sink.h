@@ -16,6 +16,7 @@ enum verify_format { FORMAT_DATA, FORMAT_ENVELOPE, FORMAT_MSGPACK };
 struct record {
 	int64_t position; // 0: it has none that can be understood
 	int64_t generation;
+	int64_t place;        // above 0: it was a dead letter, and stands where this position would
 	int64_t turn;         // which run through the events it belongs to: a later one begins where a rewind went to
 	int64_t number;       // offset or line, for people
 	int64_t time_ms;      // of Kafka's timestamp if the producer set it; -1

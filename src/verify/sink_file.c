@@ -107,7 +107,7 @@ static bool file_next(struct sequence *sequence, struct record *ret_record, bool
 	if (!*ret_found)
 		return true;
 	*ret_record = (struct record){.number = file->line, .time_ms = -1, .value = line};
-	if (!compare_line_ends(line, &ret_record->position, &ret_record->generation))
+	if (!compare_line_ends(line, &ret_record->position, &ret_record->place, &ret_record->generation))
 		ret_record->position = 0;
 	ret_record->turn = ret_record->generation;
 	return true;
@@ -146,7 +146,7 @@ static size_t file_belongs(const struct place *place, const struct meow_event *e
 
 static const char *file_differs(struct sink *sink, const struct record *record, const struct meow_event *event)
 {
-	return compare_value(FORMAT_ENVELOPE, record->value, event, record->generation, &sink->scratch);
+	return compare_line(record->value, event, record->place, record->generation, &sink->scratch);
 }
 
 static void file_where(

@@ -176,9 +176,11 @@ static void read_entry(enum verify_format format, const redisReply *entry, struc
 	const redisReply *fields = entry->element[1];
 	for (size_t i = 0; fields->type == REDIS_REPLY_ARRAY && i + 1 < fields->elements; i += 2)
 		take_field(record, bytes_of_reply(fields->element[i]), bytes_of_reply(fields->element[i + 1]));
-	int64_t position;
+	if (record->position > 0 && id.second == 0 && (uint64_t)record->position != id.first)
+		record->place = (int64_t)id.first;
+	int64_t position, place;
 	if (format == FORMAT_ENVELOPE && record->value.data != NULL &&
-		!compare_line_ends(record->value, &position, &record->generation))
+		!compare_line_ends(record->value, &position, &place, &record->generation))
 		record->generation = 0;
 	if (record->type.data == NULL || record->value.data == NULL)
 		record->position = 0;

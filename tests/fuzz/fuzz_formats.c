@@ -38,15 +38,15 @@ static void check_trace(const struct meow_event *event)
 static void look_at_foreign(struct meow_bytes value, const struct meow_event *event)
 {
 	struct buffer scratch;
-	int64_t position, generation;
+	int64_t position, place, generation;
 	buffer_init(&scratch);
 	(void)!compare_value(FORMAT_MSGPACK, value, event, 0, &scratch);
 	(void)!compare_msgpack(value, event, -1);
 	if (compare_value(FORMAT_ENVELOPE, value, event, 1, &scratch) == NULL) {
-		FUZZ_CHECK(compare_line_ends(value, &position, &generation));
+		FUZZ_CHECK(compare_line_ends(value, &position, &place, &generation));
 		FUZZ_CHECK(position == event->position && generation == 1);
 	}
-	if (compare_line_ends(value, &position, &generation))
+	if (compare_line_ends(value, &position, &place, &generation))
 		FUZZ_CHECK(position >= 1 && generation >= 0);
 	(void)compare_number(value, 7);
 	buffer_finish(&scratch);
