@@ -18,7 +18,9 @@
 #define HEAD_SIZE (sizeof(HEAD) - 1)
 #define TAIL ",\"generation\":"
 #define TAIL_SIZE (sizeof(TAIL) - 1)
-#define EDGE_BYTES 48 // enough for either of them with a number of 20 characters and a brace
+#define RETRY ",\"retry\":"
+#define RETRY_SIZE (sizeof(RETRY) - 1)
+#define EDGE_BYTES 96 // enough for each of them with numbers of 20 characters and a brace
 
 struct scan {
 	int fd;
@@ -122,18 +124,18 @@ static bool head_position(struct meow_bytes head, int64_t *ret_position)
 	return comma != NULL && text_to_int64((struct meow_bytes){digits, (size_t)(comma - digits)}, ret_position);
 }
 
-// The generation that a line ends with, 0 if it has none.
-static int64_t tail_generation(struct meow_bytes tail)
+// The number that the text ends with behind these words, which are then taken off; 0 if it does not.
+static int64_t take_tail(struct meow_bytes *tail, const char *words, size_t size)
 {
-	int64_t generation = 0;
-	if (tail.size == 0 || tail.data[tail.size - 1] != '}')
-		return 0;
-	size_t end = tail.size - 1, start = end;
-	while (start > 0 && tail.data[start - 1] >= '0' && tail.data[start - 1] <= '9')
+	int64_t number = 0;
+	size_t start = tail->size;
+	while (start > 0 && tail->data[start - 1] >= '0' && tail->data[start - 1] <= '9')
 		start--;
-	if (start < TAIL_SIZE || memcmp(tail.data + start - TAIL_SIZE, TAIL, TAIL_SIZE) != 0)
+	if (start < size || memcmp(tail->data + start - size, words, size) != 0 ||
+		!text_to_int64((struct meow_bytes){tail->data + start, tail->size - start}, &number))
 		return 0;
-	return text_to_int64((struct meow_bytes){tail.data + start, end - start}, &generation) ? generation : 0;
+	tail->size = start - size;
+	return number;
 }
 
 // Where the line from start to end (its break) stands, by its two edges. *ret_ours is false for anything else.
@@ -146,7 +148,12 @@ static bool look_at_edges(
 		return false;
 	struct place place = {0};
 	*ret_ours = head_position((struct meow_bytes){head, size}, &place.position);
-	place.generation = tail_generation((struct meow_bytes){tail, size});
+	if (size > 0 && tail[size - 1] == '}') {
+		struct meow_bytes left = {tail, size - 1};
+		place.generation = take_tail(&left, TAIL, TAIL_SIZE);
+		int64_t retry = take_tail(&left, RETRY, RETRY_SIZE);
+		place.position = retry > 0 ? retry : place.position;
+	}
 	if (*ret_ours)
 		*ret_place = place;
 	return true;
@@ -231,7 +238,7 @@ static bool look_at_line(
 	if (!read_line(scan, start, end, &line, ret_ours, err))
 		return false;
 	if (*ret_ours)
-		*ret_place = (struct place){line.generation, line.position};
+		*ret_place = (struct place){line.generation, line.retry > 0 ? line.retry : line.position};
 	return true;
 }
 
@@ -266,7 +273,7 @@ static bool identify(struct scan *scan, struct file_end *end, struct meow_error 
 	if (!previous_break(scan, end->end - 1, &before_it, err) ||
 		!read_line(scan, before_it + 1, end->end - 1, &line, &ours, err))
 		return false;
-	struct meow_event event = {.position = line.position,
+	struct meow_event event = {.position = line.retry > 0 ? line.retry : line.position,
 		.version = line.version,
 		.time_us = MEOW_NO_TIME,
 		.aggregate_id = line.aggregate_id,

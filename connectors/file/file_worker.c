@@ -206,7 +206,7 @@ static bool fill_piece(struct file_worker *worker, const struct batch *batch, si
 {
 	buffer_clear(&worker->piece, 2 * PIECE_BYTES);
 	while (*index < batch->count && worker->piece.size < PIECE_BYTES) {
-		envelope_write(&worker->piece, &batch->events[*index], worker->generation);
+		envelope_write_again(&worker->piece, &batch->events[*index], batch->place, worker->generation);
 		buffer_put_char(&worker->piece, '\n');
 		*index += 1;
 	}
@@ -224,7 +224,7 @@ static bool write_batch(struct file_worker *worker, const struct batch *batch, s
 		if (!ok || worker->abandoned)
 			return ok; // the batch may be gone by now
 	}
-	worker->delivered = batch->events[batch->count - 1].position;
+	worker->delivered = batch_last(batch);
 	return true;
 }
 

@@ -116,7 +116,7 @@ static bool mark_committed(struct kafka *kafka, int64_t delivered)
 {
 	bool boundary = delivered == kafka->exactly.delivered;
 	for (struct flight *flight = kafka->flights; flight != NULL; flight = flight->next) {
-		int64_t last = flight->batch->events[flight->batch->count - 1].position;
+		int64_t last = batch_last(flight->batch);
 		flight->committed = last <= delivered;
 		boundary |= last == delivered;
 		if (flight->committed)
@@ -166,7 +166,7 @@ static void committed(struct kafka *kafka, const struct kafka_done *done)
 		return;
 	}
 	const struct batch *last = exactly->last->batch;
-	exactly->delivered = last->events[last->count - 1].position;
+	exactly->delivered = batch_last(last);
 	for (struct flight *flight = kafka->flights; flight != exactly->last; flight = flight->next)
 		flight->committed = true;
 	exactly->last->committed = exactly->wrote = true;
@@ -259,7 +259,7 @@ static bool put_record(struct kafka *kafka)
 	const struct batch *batch = exactly->last->batch;
 	const struct kafka_record record = {.partition = kafka->context.partition,
 		.generation = kafka->context.generation,
-		.delivered = batch->events[batch->count - 1].position,
+		.delivered = batch_last(batch),
 		.fingerprint = batch->fingerprint,
 		.epoch = kafka->context.epoch,
 		.layout = kafka->context.layout};

@@ -97,6 +97,12 @@ static bool add_use(struct flight *flight, struct stream *stream, int64_t first)
 	return true;
 }
 
+// The position that stands in the entry's id.
+static int64_t place_of(const struct batch *batch, const struct meow_event *event)
+{
+	return batch->place ? batch->place : event->position;
+}
+
 // Finds out which stream each event goes to.
 static bool plan(struct redis *redis, struct flight *flight)
 {
@@ -107,10 +113,10 @@ static bool plan(struct redis *redis, struct flight *flight)
 	for (size_t i = 0; i < batch->count; i++) {
 		const struct meow_event *event = &batch->events[i];
 		struct stream *stream = redis_stream_of(redis, event);
-		if (stream == NULL || (stream->flight != flight->number && !add_use(flight, stream, event->position)))
+		if (stream == NULL || (stream->flight != flight->number && !add_use(flight, stream, place_of(batch, event))))
 			return false;
 		flight->use_of[i] = stream->index;
-		proof_add_entry(&flight->proof, stream->index, event->position);
+		proof_add_entry(&flight->proof, stream->index, place_of(batch, event));
 	}
 	return !flight->proof.streams.failed && !flight->proof.entries.failed;
 }
@@ -184,10 +190,10 @@ static bool begin_writing(struct redis *redis, struct flight *flight)
 	for (size_t i = 0; i < batch->count; i++) {
 		struct stream *stream = flight->uses[flight->use_of[i]].stream;
 		stream->known = true;
-		stream->last = batch->events[i].position;
+		stream->last = place_of(batch, &batch->events[i]);
 	}
 	flight->previous = redis->put_delivered;
-	redis->put_delivered = batch->events[batch->count - 1].position;
+	redis->put_delivered = batch_last(batch);
 	flight->writing = WRITE_EVENTS;
 	return true;
 }
@@ -198,19 +204,28 @@ static void put_field(struct redis *redis, const char *name, struct meow_bytes v
 	wire_put(redis->wire, value);
 }
 
-static void put_add(struct redis *redis, const struct stream *stream, const struct meow_event *event, size_t fields)
+// Of an event in another place than its own the position is a field.
+static void put_add(
+	struct redis *redis, const struct stream *stream, const struct meow_event *event, int64_t place, size_t fields)
 {
-	wire_put_command(redis->wire, stream->head_count + 1 + 2 * fields);
-	wire_put_formatted(redis->wire, (struct meow_bytes){stream->head.data, stream->head.size});
-	put_entry_id(redis, event->position);
+	struct wire *wire = redis->wire;
+	bool moved = place != event->position;
+	wire_put_command(wire, stream->head_count + 1 + 2 * (fields + moved));
+	wire_put_formatted(wire, (struct meow_bytes){stream->head.data, stream->head.size});
+	put_entry_id(redis, place);
+	if (moved) {
+		wire_put_text(wire, "position");
+		wire_put_int(wire, event->position);
+	}
 }
 
-static void put_attributes(struct redis *redis, const struct stream *stream, const struct meow_event *event)
+static void put_attributes(
+	struct redis *redis, const struct stream *stream, const struct meow_event *event, int64_t place)
 {
 	struct wire *wire = redis->wire;
 	bool has_time = event->time_us != MEOW_NO_TIME, has_metadata = event->metadata.data != NULL;
 	bool has_generation = redis->context.generation > 0, has_type = event->aggregate_type.data != NULL;
-	put_add(redis, stream, event, 4 + (size_t)has_type + has_time + has_metadata + has_generation);
+	put_add(redis, stream, event, place, 4 + (size_t)has_type + has_time + has_metadata + has_generation);
 	put_field(redis, "type", event->type);
 	if (has_type)
 		put_field(redis, "aggregate_type", event->aggregate_type);
@@ -231,12 +246,12 @@ static void put_attributes(struct redis *redis, const struct stream *stream, con
 	}
 }
 
-static bool put_event(struct redis *redis, const struct stream *stream, const struct meow_event *event)
+static bool put_event(struct redis *redis, const struct stream *stream, const struct meow_event *event, int64_t place)
 {
 	struct meow_bytes value;
 	struct meow_error err;
 	if (redis->context.encoder->format == ENCODE_DATA) {
-		put_attributes(redis, stream, event);
+		put_attributes(redis, stream, event, place);
 		return true;
 	}
 	buffer_clear(&redis->scratch, SCRATCH_KEEP_BYTES); // nothing on the wire borrows from it: see put_events
@@ -244,7 +259,7 @@ static bool put_event(struct redis *redis, const struct stream *stream, const st
 		redis->refused = err.kind == MEOW_INVALID ? event->position : 0;
 		return redis_fail(redis, &err);
 	}
-	put_add(redis, stream, event, 2);
+	put_add(redis, stream, event, place, 2);
 	put_field(redis, "event", value);
 	put_field(redis, "type", event->type);
 	return true;
@@ -256,7 +271,9 @@ static bool put_events(struct redis *redis, struct flight *flight)
 {
 	const struct batch *batch = flight->batch;
 	while (flight->put < batch->count && !wire_is_full(redis->wire)) {
-		if (!put_event(redis, flight->uses[flight->use_of[flight->put]].stream, &batch->events[flight->put]))
+		const struct meow_event *event = &batch->events[flight->put];
+		const struct stream *stream = flight->uses[flight->use_of[flight->put]].stream;
+		if (!put_event(redis, stream, event, place_of(batch, event)))
 			return false;
 		flight->put++;
 	}
@@ -271,7 +288,7 @@ static void put_trims(struct redis *redis, struct flight *flight)
 {
 	const struct batch *batch = flight->batch;
 	struct wire *wire = redis->wire;
-	int64_t last = batch->events[batch->count - 1].position;
+	int64_t last = batch_last(batch);
 	if (redis->minid == 0 || last <= redis->minid)
 		return;
 	for (size_t i = 0; i < flight->use_count; i++) {
@@ -297,7 +314,7 @@ static void put_position(struct redis *redis, struct flight *flight)
 	wire_put_text(wire, "HSET");
 	redis_put_key(redis, &redis->position_key);
 	wire_put_text(wire, "delivered");
-	wire_put_int(wire, batch->events[batch->count - 1].position);
+	wire_put_int(wire, batch_last(batch));
 	wire_put_text(wire, "previous");
 	wire_put_int(wire, flight->previous);
 	wire_put_text(wire, "generation");
@@ -479,7 +496,7 @@ static bool check_replicas(struct redis *redis, const struct flight *flight, con
 {
 	char what[64];
 	const struct batch *batch = flight->batch;
-	snprintf(what, sizeof(what), "the batch up to %lld", (long long)batch->events[batch->count - 1].position);
+	snprintf(what, sizeof(what), "the batch up to %lld", (long long)batch_last(batch));
 	return redis_check_wait(redis, reply, what);
 }
 
@@ -488,7 +505,7 @@ static void land(struct redis *redis, struct flight *flight)
 {
 	struct batch *batch = flight->batch;
 	redis->left_any = true;
-	redis->left_delivered = batch->events[batch->count - 1].position;
+	redis->left_delivered = batch_last(batch);
 	redis->left_generation = redis->context.generation;
 	redis->reading = flight->next;
 	if (redis->reading == NULL)

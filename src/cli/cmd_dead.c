@@ -1,4 +1,4 @@
-// cmd_dead.c: `dead list|show|discard`: the events that are set aside for a route, and a person's decision about them.
+// cmd_dead.c: `dead list|show|retry|discard`: the events that are set aside for a route, and a person's decision about them.
 #include "cli/cli.h"
 
 #include "base/text.h"
@@ -41,6 +41,8 @@ static bool print_letter(void *arg, const struct store_dead_letter *letter)
 	put_text(out, "set_aside_at", time);
 	put_text(out, "error", letter->error);
 	put_text(out, "error_class", letter->error_class);
+	if (letter->retry_at > 0)
+		buffer_printf(out, ",\"retry_at\":%lld", (long long)letter->retry_at);
 	buffer_put_text(out, "}\n");
 	printing->count++;
 	printing->failed = out->size >= FLUSH_BYTES && !cli_write(out, &printing->err);
@@ -137,8 +139,16 @@ static bool count_letter(void *arg, const struct store_dead_letter *letter)
 	return true;
 }
 
-// Says how many would be discarded, and asks.
-static bool decide(const struct invocation *invocation, struct meow_store *store,
+// What is done about dead letters.
+struct decision {
+	const char *verb, *rest; // "Discard" 3 events "of" a route
+	bool (*run)(
+		struct meow_store *store, const struct store_dead_filter *filter, int64_t *ret_count, struct meow_error *err);
+	const char *done; // 3 "discarded"
+};
+
+// Says how many they are, and asks.
+static bool decide(const struct invocation *invocation, struct meow_store *store, const struct decision *decision,
 	const struct store_dead_filter *filter, int *ret_status)
 {
 	size_t count = 0;
@@ -152,8 +162,8 @@ static bool decide(const struct invocation *invocation, struct meow_store *store
 		*ret_status = cli_fail(invocation, &err);
 		return false;
 	}
-	snprintf(plan, sizeof(plan), "Discard %zu event%s, which the sink of %s will never get?", count,
-		count == 1 ? "" : "s", filter->subscription);
+	snprintf(plan, sizeof(plan), "%s %zu event%s%s %s?", decision->verb, count, count == 1 ? "" : "s", decision->rest,
+		filter->subscription);
 	if (invocation->options[OPTION_DRY_RUN] != NULL) {
 		cli_say("%s (dry run: nothing was done)", plan);
 		*ret_status = 0;
@@ -162,7 +172,7 @@ static bool decide(const struct invocation *invocation, struct meow_store *store
 	return cli_confirmed(invocation, plan, ret_status);
 }
 
-int run_dead_discard(const struct invocation *invocation)
+static int carry_out(const struct invocation *invocation, const struct decision *decision)
 {
 	int status;
 	int64_t count = 0;
@@ -177,12 +187,25 @@ int run_dead_discard(const struct invocation *invocation)
 	struct meow_store *store = cli_open_store(invocation, &status);
 	if (store == NULL)
 		return status;
-	if (decide(invocation, store, &filter, &status)) {
-		bool good = store_dead_discard(store, &filter, &count, &err);
+	if (decide(invocation, store, decision, &filter, &status)) {
+		bool good = decision->run(store, &filter, &count, &err);
 		status = good ? 0 : cli_fail(invocation, &err);
 		if (good)
-			cli_say("done: %lld discarded; a relay that runs sees it within a second or two", (long long)count);
+			cli_say(
+				"done: %lld %s; a relay that runs sees it within a second or two", (long long)count, decision->done);
 	}
 	meow_store_close(store);
 	return status;
+}
+
+int run_dead_discard(const struct invocation *invocation)
+{
+	return carry_out(invocation,
+		&(struct decision){"Discard", ", which will never reach the sink of", store_dead_discard, "discarded"});
+}
+
+int run_dead_retry(const struct invocation *invocation)
+{
+	return carry_out(invocation, &(struct decision){"Publish", " once more, in their order, to the sink of",
+									 store_dead_retry, "to be published again"});
 }

@@ -109,6 +109,7 @@ int run_subscription_adopt(const struct invocation *invocation);
 int run_dead_list(const struct invocation *invocation);
 int run_dead_show(const struct invocation *invocation);
 int run_dead_discard(const struct invocation *invocation);
+int run_dead_retry(const struct invocation *invocation);
 int run_version(const struct invocation *invocation);
 int run_help(const struct invocation *invocation);
 

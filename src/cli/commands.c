@@ -249,6 +249,17 @@ static const struct command dead_commands[] = {
 		.least_words = 2,
 		.most_words = 2,
 		.run = run_dead_show},
+	{.name = "retry",
+		.usages = USAGES("ROUTE [TYPE ID|POSITION] [--yes] [--dry-run]"),
+		.summary = "let a route publish events that are set aside once more, in their order",
+		.store = true,
+		.details =
+			"All of the route, those of one aggregate, or one, which must be the first of its aggregate. They come\n"
+			"behind what is published already. What the sink refuses again stays set aside, with what follows it.",
+		.options = move_options,
+		.least_words = 1,
+		.most_words = 3,
+		.run = run_dead_retry},
 	{.name = "discard",
 		.usages = USAGES("ROUTE [TYPE ID|POSITION] [--yes] [--dry-run]"),
 		.summary = "let a route never publish events that are set aside, and go on with their aggregates",

@@ -30,6 +30,11 @@ static void put_number(struct buffer *buffer, const char *key, int64_t number)
 
 void envelope_write(struct buffer *buffer, const struct meow_event *event, int64_t generation)
 {
+	envelope_write_again(buffer, event, 0, generation);
+}
+
+void envelope_write_again(struct buffer *buffer, const struct meow_event *event, int64_t place, int64_t generation)
+{
 	put_number(buffer, "{\"position\":", event->position);
 	put_text(buffer, ",\"aggregate_type\":", event->aggregate_type);
 	put_text(buffer, ",\"aggregate_id\":", event->aggregate_id);
@@ -46,6 +51,8 @@ void envelope_write(struct buffer *buffer, const struct meow_event *event, int64
 		put_key(buffer, ",\"metadata\":");
 		buffer_put_json_line(buffer, event->metadata);
 	}
+	if (place > 0)
+		put_number(buffer, ",\"retry\":", place);
 	if (generation > 0)
 		put_number(buffer, ",\"generation\":", generation);
 	buffer_put_char(buffer, '}');
@@ -60,13 +67,14 @@ enum key {
 	KEY_TIME,
 	KEY_DATA,
 	KEY_METADATA,
+	KEY_RETRY,
 	KEY_GENERATION,
 	KEY_EXPECT,
 	KEY_NONE
 };
 
 static const char *const key_names[] = {"position", "aggregate_type", "aggregate_id", "version", "type", "time", "data",
-	"metadata", "generation", "expect"};
+	"metadata", "retry", "generation", "expect"};
 
 struct reader {
 	struct meow_bytes line;
@@ -169,6 +177,8 @@ static bool take_scalar(struct reader *reader, char kind, struct meow_bytes text
 	case KEY_VERSION:
 		reader->found.has_version = kind == 'n';
 		return kind == 'n' ? keep_number(reader, 0, &reader->found.version) : wrong_type(reader, "must be a number");
+	case KEY_RETRY:
+		return kind == 'n' ? keep_number(reader, 1, &reader->found.retry) : wrong_type(reader, "must be a number");
 	case KEY_GENERATION:
 		return kind == 'n' ? keep_number(reader, 0, &reader->found.generation) : wrong_type(reader, "must be a number");
 	case KEY_EXPECT:

@@ -9,6 +9,9 @@
 
 void envelope_write(struct buffer *buffer, const struct meow_event *event, int64_t generation);
 
+// The same with `retry` before the generation where place is above 0: the event, a dead letter until now, stands in that place.
+void envelope_write_again(struct buffer *buffer, const struct meow_event *event, int64_t place, int64_t generation);
+
 // One line read back (yajl), for `append -` and the file connector: where each value stands in the line. Spans borrow
 // from the line; texts are unescaped into scratch. Absent keys are absent bytes or have their flag clear.
 struct envelope_line {
@@ -16,7 +19,7 @@ struct envelope_line {
 	struct meow_bytes data, metadata;                           // raw spans of the line
 	struct meow_bytes expect;                                   // raw span: a number, "new" or "any" (unescaped)
 	bool has_position, has_version;
-	int64_t position, version, generation;
+	int64_t position, version, generation, retry;
 };
 
 // MEOW_INVALID with column and cause (not JSON, not an object, a key twice, an unknown key, a wrong type, a raw NUL,

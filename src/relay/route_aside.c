@@ -1,11 +1,14 @@
 // Setting aside: with on_poison: set-aside an event that the sink will never take goes to the dead letters, and so do later
 // events of its aggregate, as long as a dead letter holds that. They are committed before what steps over them is sent,
 // so a batch with such events waits until the store has them, and what is read meanwhile waits behind it. Which aggregates
-// are held is loaded with the checkpoint, and again once a second, since an operator may discard what holds them.
+// are held is loaded with the checkpoint, and again once a second, since an operator may discard what holds them. Dead
+// letters that an operator wants to be published again have places for that, which were drawn as positions are, so that
+// the reader comes by; route_retry.c has them.
+#include "relay/route_aside.h"
 #include "base/text.h"
-#include "relay/route_private.h"
 
 #include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
 
 bool route_aside_refresh(struct route *route, const struct checkpoint *loaded, struct meow_error *err)
@@ -43,6 +46,7 @@ void route_aside_drop(struct route *route)
 	}
 	route->aside.first = NULL;
 	route->aside.end = NULL;
+	route->aside.stale = route->aside.waiting = false;
 }
 
 void route_aside_finish(struct route *route)
@@ -66,7 +70,8 @@ static bool is_held(const struct route *route, const struct meow_event *event)
 // Takes the event out of the batch and writes its dead letter. err NULL: it follows one that was refused.
 static bool take_out(struct route *route, struct batch *batch, size_t index, const struct meow_error *err)
 {
-	struct buffer *out = &route->aside.letters;
+	struct route_aside *aside = &route->aside;
+	struct buffer *out = &aside->letters;
 	const struct meow_event event = batch->events[index];
 	buffer_put_text(out, out->size ? ",{" : "[{");
 	buffer_printf(out, "\"position\":%" PRId64 ",\"version\":%" PRId64, event.position, (int64_t)event.version);
@@ -80,7 +85,9 @@ static bool take_out(struct route *route, struct batch *batch, size_t index, con
 	buffer_put_char(out, '}');
 	memmove(&batch->events[index], &batch->events[index + 1], (batch->count - index - 1) * sizeof(event));
 	batch_cut(batch, batch->count - 1);
-	return !out->failed && holds_add(&route->aside.holds, event.aggregate_type, event.aggregate_id, event.position);
+	// One that was set aside before has its retry still, of which the store knows.
+	aside->stale |= holds_end(&aside->holds, event.aggregate_type, event.aggregate_id);
+	return !out->failed && holds_add(&aside->holds, event.aggregate_type, event.aggregate_id, event.position);
 }
 
 // Writes the dead letters of the batch, which is left with what the sink will take.
@@ -114,57 +121,96 @@ static bool pick(struct route *route, struct batch *batch, struct meow_error *er
 	return (ok && !route->aside.letters.failed) || error_no_memory(err);
 }
 
-static void go_on(struct route *route);
-
-static void on_aside(void *arg, const struct meow_error *err)
+struct route *route_aside_answered(void *arg, const struct meow_error *err, bool of_owner)
 {
 	struct route *route = ((struct opening *)arg)->route;
 	if (route->phase != PHASE_RUNNING && route->phase != PHASE_DRAINING)
-		return;
-	if (err) {
-		route->row_moved = err->kind == MEOW_CONFLICT;
-		if (route->row_moved)
-			lease_drop(&route->lease);
-		route_fail(route, err, !route->row_moved);
-		return;
-	}
-	atomic_store(&route->env.metrics->held_aggregates, route->aside.holds.count);
+		return NULL;
+	if (!err)
+		return route;
+	route->row_moved = of_owner && err->kind == MEOW_CONFLICT;
+	if (route->row_moved)
+		lease_drop(&route->lease);
+	route_fail(route, err, !route->row_moved);
+	return NULL;
+}
+
+void route_aside_publish(struct route *route)
+{
 	struct batch *batch = route->aside.first;
 	route->aside.first = batch->next;
 	route_publish(route, batch);
-	go_on(route);
 }
 
-static void begin_aside(struct route *route)
+static void on_aside(void *arg, const struct meow_error *err)
 {
-	const struct session_letters letters = {.subscription = route->settings.name,
+	struct route *route = route_aside_answered(arg, err, true);
+	if (!route)
+		return;
+	atomic_store(&route->env.metrics->held_aggregates, route->aside.holds.count);
+	route_aside_publish(route);
+	route_aside_go_on(route);
+}
+
+struct session_letters route_aside_letters(const struct route *route, const char *json)
+{
+	return (struct session_letters){.subscription = route->settings.name,
 		.layout = route->layout,
 		.partition = route->settings.partition,
 		.epoch = route->lease.epoch,
 		.generation = route->checkpoint.generation,
-		.json = route->aside.letters.data};
-	session_set_aside(route->session, &letters, on_aside, &route->opening);
+		.json = json};
 }
 
-// Deals with the batches that wait, until one has to wait for the store.
-static void go_on(struct route *route)
+static void on_loaded(void *arg, const struct checkpoint *loaded, const struct meow_error *err)
 {
-	struct meow_error err;
-	bool waits = false;
-	while (!waits && route->aside.first && route->phase == PHASE_RUNNING) {
-		struct batch *batch = route->aside.first;
-		if (!pick(route, batch, &err)) {
-			route_fail(route, &err, false);
-			return;
-		}
-		waits = route->aside.letters.size > 0;
-		if (waits) {
-			begin_aside(route);
-		} else {
-			route->aside.first = batch->next;
-			route_publish(route, batch);
-		}
+	struct route *route = route_aside_answered(arg, err, false);
+	struct meow_error reason;
+	if (!route)
+		return;
+	if (holds_read(&route->aside.holds, loaded->held)) {
+		route_aside_go_on(route);
+		return;
 	}
+	error_no_memory(&reason);
+	route_fail(route, &reason, false);
+}
+
+// Whether it has to wait for the store.
+static bool begin(struct route *route, struct batch *batch)
+{
+	struct route_aside *aside = &route->aside;
+	struct meow_error err;
+	if (aside->stale) {
+		aside->stale = false;
+		session_checkpoint_load(
+			route->session, route->settings.name, route->layout, route->settings.partition, on_loaded, &route->opening);
+		return true;
+	}
+	if (batch->place)
+		return route_retry(route, batch);
+	if (aside->holds.count && aside->looked < batch->position) {
+		route_retry_look(route, batch);
+		return true;
+	}
+	if (!pick(route, batch, &err)) {
+		route_fail(route, &err, false);
+		return true;
+	}
+	if (!aside->letters.size) {
+		route_aside_publish(route);
+		return false;
+	}
+	const struct session_letters letters = route_aside_letters(route, aside->letters.data);
+	session_set_aside(route->session, &letters, on_aside, &route->opening);
+	return true;
+}
+
+void route_aside_go_on(struct route *route)
+{
+	while (route->aside.first && route->phase == PHASE_RUNNING)
+		if (begin(route, route->aside.first))
+			return;
 	if (!route->aside.first)
 		route->aside.end = NULL;
 	route_go_on(route);
@@ -180,5 +226,5 @@ void route_aside_take(struct route *route, struct batch *batch)
 		route->aside.end->next = batch;
 	route->aside.end = batch;
 	if (idle)
-		go_on(route);
+		route_aside_go_on(route);
 }

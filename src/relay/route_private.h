@@ -47,6 +47,10 @@ struct route_aside {
 	struct batch *first, *end; // the first waits for its dead letters to be committed, the others behind it
 	struct buffer letters;     // JSON
 	int64_t open;              // dead letters in the store, as loaded last
+	int64_t looked;            // retries up to this place are dealt with
+	int64_t retried;           // the position whose event the first batch is for
+	bool stale;                // the holds are to be loaded again
+	bool waiting;              // for room in the window
 };
 
 struct opening {
@@ -120,7 +124,8 @@ struct route {
 	struct route_aside aside;
 	int64_t poison; // the event that the sink will never take, 0 if none; what precedes it is still sent
 	struct meow_error poison_err;
-	int64_t refused; // as told by the sink in an earlier life of the connector
+	int64_t refused;       // as told by the sink in an earlier life of the connector
+	int64_t refused_place; // if it was published again, its place
 	struct meow_error refused_err;
 
 	struct meow_error err; // why it is not running
@@ -177,6 +182,9 @@ void route_is_back(struct route *route); // it runs, and that has lasted
 void route_aside_take(struct route *route, struct batch *batch);
 MEOW_MUST_USE bool route_aside_refresh(
 	struct route *route, const struct checkpoint *loaded, struct meow_error *err); // MEOW_CONFIG: a person must decide
+void route_aside_start(struct route *route);                                       // publishing begins
+void route_aside_room(struct route *route);                                        // there is room in the window
+void route_aside_delivered(struct route *route, const struct batch *batch);        // closes what was published again
 void route_aside_drop(struct route *route);                                        // the batches that wait
 void route_aside_finish(struct route *route);
 

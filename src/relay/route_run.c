@@ -23,6 +23,9 @@ void route_make_room(struct route *route)
 {
 	if (route->phase != PHASE_RUNNING)
 		return;
+	route_aside_room(route);
+	if (route->phase != PHASE_RUNNING)
+		return;
 	size_t room = route->poison || route->at_cut || route->aside.first ? 0 : window_room(route->window);
 	follow_room(route->follow, room < batch_bytes(route) ? 0 : room);
 }
@@ -55,6 +58,7 @@ void route_run(struct route *route)
 	route->store_lost = false;
 	route_set_state(route, ROUTE_RUNNING);
 	route_save(route);
+	route_aside_start(route);
 	route_make_room(route);
 }
 
@@ -77,6 +81,7 @@ static void on_refused(void *arg, int64_t position, const struct meow_error *err
 	struct route *route = arg;
 	struct meow_error again;
 	route->refused = position;
+	route->refused_place = window_retry(route->window, position);
 	route->refused_err = *err;
 	error_set(
 		&again, MEOW_UNAVAILABLE, "the sink refused the event at %" PRId64 ": sending what precedes it", position);
@@ -124,7 +129,7 @@ size_t route_admitted(struct route *route, const struct batch *batch)
 	if (count < batch->count)
 		route->poison = batch->events[count].position;
 	for (size_t i = 0; route->refused && i < count; i++) {
-		if (batch->events[i].position != route->refused)
+		if (batch->events[i].position != route->refused || batch->place != route->refused_place)
 			continue;
 		route->poison = route->refused;
 		route->poison_err = route->refused_err;
@@ -137,7 +142,9 @@ size_t route_admitted(struct route *route, const struct batch *batch)
 
 static void send(struct route *route, struct batch *batch)
 {
-	batch->fingerprint = fingerprint_text(&route->info.store, &batch->events[batch->count - 1]);
+	struct meow_event last = batch->events[batch->count - 1];
+	last.position = batch_last(batch);
+	batch->fingerprint = fingerprint_text(&route->info.store, &last);
 	if (!batch->fingerprint) {
 		struct meow_error err;
 		error_no_memory(&err);
@@ -217,6 +224,9 @@ void route_delivered(struct route *route, struct batch *batch)
 	if (route->phase != PHASE_RUNNING && route->phase != PHASE_DRAINING)
 		return;
 	route_watch_delivered(route, batch);
+	route_aside_delivered(route, batch);
+	if (route->phase != PHASE_RUNNING && route->phase != PHASE_DRAINING)
+		return;
 	window_deliver(route->window, batch);
 	route_is_back(route);
 	route_touch(route);

@@ -61,7 +61,7 @@ void window_deliver(struct window *window, struct batch *batch)
 	batch->delivered = true;
 	while (window->first && window->first->delivered) {
 		struct batch *done = window->first;
-		window->delivered = done->events[done->count - 1].position;
+		window->delivered = batch_last(done);
 		window->position = done->position;
 		free(window->fingerprint);
 		window->fingerprint = done->fingerprint;
@@ -122,4 +122,12 @@ bool window_empty(const struct window *window)
 const struct batch *window_oldest(const struct window *window)
 {
 	return window->first;
+}
+
+int64_t window_retry(const struct window *window, int64_t position)
+{
+	for (const struct batch *batch = window->first; batch; batch = batch->next)
+		if (batch->place && batch->events[0].position == position)
+			return batch->place;
+	return 0;
 }

@@ -34,6 +34,8 @@ size_t window_room(const struct window *window);
 size_t window_bytes(const struct window *window);
 size_t window_events(const struct window *window); // in flight
 bool window_empty(const struct window *window);
+// The place in which the event at this position is in flight for a second time, 0 if it is not.
+int64_t window_retry(const struct window *window, int64_t position);
 const struct batch *window_oldest(const struct window *window); // in flight, NULL if none is
 
 #endif

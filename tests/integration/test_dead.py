@@ -123,6 +123,90 @@ class OnPostgres(Operated):
         wait_until("all", lambda: self.ids(2) == list(range(1, 10)), 10)
         self.assertEqual(self.dead(), [])
 
+    def arrived(self, generation=0):
+        """(place, position, aggregate, version) of each entry, in the stream's order."""
+        found = []
+        for entry, fields in self.client.ask("XRANGE", "events%d" % generation, "-", "+"):
+            fields = dict(zip(fields[::2], fields[1::2]))
+            place = int(entry.split("-")[0])
+            found.append((place, int(fields.get("position", place)), fields["aggregate_id"], int(fields["version"])))
+        return found
+
+    def allow(self):
+        self.client.ask("CONFIG", "SET", "proto-max-bulk-len", str(LARGE * 2))
+
+    def test_a_retry_publishes_them_behind_the_rest_in_their_order(self):
+        self.fill()
+        self.start(self.routes)
+        self.wait_caught_up("cache")
+        self.refused(64, "nobody can be asked", "dead", "retry", "cache")
+        self.refused(66, "no such dead letter", "dead", "retry", "cache", "4", "--yes")
+        self.refused(65, "stand before the dead letter at 7, at 3, 6: retry them first", "dead", "retry", "cache", "7",
+                     "--yes")
+        self.refused(65, "stand before the dead letter at 7, at 3, 6: discard them first", "dead", "discard", "cache",
+                     "7", "--yes")
+        self.assertIn("Publish 4 events once more", self.run_meowmx("dead", "retry", "cache", "--dry-run").stderr)
+        # Refused again: nothing has moved, whatever followed.
+        self.good("dead", "retry", "cache", "--yes")  # 10 to 13
+        self.wait_caught_up("cache")
+        wait_until("the end of the retries", lambda: not any(
+            "retry_at" in letter for letter in self.good("dead", "list", "cache")))
+        self.assertEqual((self.ids(), self.dead()), ([1, 2, 4, 5, 9], self.ASIDE))
+        # One of an aggregate, then the others.
+        self.allow()
+        self.good("dead", "retry", "cache", "3", "--yes")  # 14
+        wait_until("it", lambda: self.arrived()[-1] == (14, 3, "a", 2), 10)
+        wait_until("it closed", lambda: self.dead() == self.ASIDE[1:])
+        self.append(1, "a")  # 15: behind the others
+        self.append(1, "b")  # 16
+        self.wait_caught_up("cache")
+        self.assertEqual(self.arrived()[-1], (16, 16, "b", 3))
+        self.good("dead", "retry", "cache", "order", "a", "--yes")  # 17 to 19
+        self.good("dead", "retry", "cache", "--yes")  # 20: the rest
+        wait_until("all", lambda: self.dead() == [], 10)
+        self.append(1, "a")  # 21
+        self.append(1, "c")
+        self.wait_caught_up("cache")
+        self.assertEqual(self.arrived()[5:], [
+            (14, 3, "a", 2), (16, 16, "b", 3), (17, 6, "a", 3), (18, 7, "a", 4), (19, 15, "a", 5), (20, 8, "c", 0),
+            (21, 21, "a", 6), (22, 22, "c", 1)])
+        wait_until("the metrics", lambda: self.metric("meowmx_held_aggregates") == 0)
+        self.stop()
+        result, text = self.verified()
+        self.assertEqual((result["holds"], result["retried"], result["set_aside"]), (True, 5, 0))
+        self.assertIn("5 late by a retry", text)
+
+    def test_a_retry_waits_for_a_relay_and_survives_kills_anywhere(self):
+        self.lease = "1s"
+        for name in range(5):
+            self.append(1, "k%d" % name, size=LARGE)
+            self.append(9, "k%d" % name)
+        self.start(self.routes)
+        self.wait_caught_up("cache")
+        self.assertEqual(len(self.dead()), 50)
+        self.stop()
+        self.allow()
+        self.good("dead", "retry", "cache", "--yes")
+        self.refused(65, "waits for its retry already", "dead", "retry", "cache", "--yes")
+        self.append(20, "k3")
+        count = 0
+        for _ in range(4):
+            self.start(self.routes)
+            wait_until("more of them", lambda: len(self.arrived()) > count or not self.dead(), 20)
+            count = len(self.arrived())
+            self.end()  # wherever it is
+        self.start(self.routes)
+        wait_until("all", lambda: self.dead() == [], 30)
+        self.wait_caught_up("cache")
+        self.stop()
+        positions = [position for _, position, _, _ in self.arrived()]
+        self.assertEqual(sorted(positions), list(range(1, 51)) + list(range(101, 121)))
+        after = {}
+        for _, _, aggregate, version in self.arrived():
+            self.assertEqual(version, after.get(aggregate, 0))
+            after[aggregate] = version + 1
+        self.assertEqual(self.verified()[0]["records"], 70)
+
     def verified(self, status=0):
         """What `verify` found of the route, as JSON and as text."""
         done = self.run_meowmx("verify", "-c", self.config, "--json")

@@ -1,0 +1,103 @@
+"""Dead letters that are published again, to files and to Kafka, with a relay that is killed meanwhile.
+
+usage: test_retry.py MEOWMX TOOLS [--no-kafka] [unittest arguments]
+"""
+import json
+import os
+import subprocess
+import sys
+import unittest
+
+from operated import Operated
+from world import Server, wait_until
+
+TOOLS = os.path.abspath(sys.argv[2])
+NO_KAFKA = "--no-kafka" in sys.argv
+kafka = None
+LARGE = 5000
+COUNT = 6  # aggregates with a large event, of which nine more follow
+
+
+class Retried(Operated):
+    lease = "1s"
+
+    def configured(self, limit):
+        routes = {"audit": self.to_file("on_poison: set-aside, ")}
+        for name, delivery in (("topics", "at-least-once"), ("once", "exactly-once")) if kafka else ():
+            routes[name] = ("{on_poison: set-aside, kafka: {topic: %s, delivery: %s, partitions: 2, client: "
+                            "{bootstrap.servers: '%s', message.max.bytes: %d}}}" % (name, delivery, kafka.url, limit))
+        return routes
+
+    def arrived(self, name):
+        """(position, aggregate, version) in the order of the sink, or of each partition."""
+        if name == "audit":
+            with open(self.file, encoding="utf-8") as lines:
+                return [(line["position"], line["aggregate_id"], line["version"]) for line in map(json.loads, lines)]
+        dump = subprocess.run([os.path.join(TOOLS, "kafka_dump"), kafka.url, name], check=True, stdout=subprocess.PIPE,
+                              text=True)
+        rows = [line.split("\t") for line in dump.stdout.splitlines()]
+        return [(int(row[3]), row[5], int(row[6])) for row in rows]
+
+    def dead(self, name):
+        return self.good("dead", "list", name)
+
+    def set_aside_by_hand(self):
+        """A file takes everything: the letters of the events that are too large for a topic are made."""
+        subprocess.run(["psql", "-Xq", self.url, "-v", "ON_ERROR_STOP=1", "-c",
+                        "INSERT INTO meowmx_dead_letters SELECT 'audit', 0, id, aggregate_type, aggregate_id, version, "
+                        "event_type, 'too large', 'invalid', now() FROM es_events WHERE length(json_data::text) > %d"
+                        % LARGE], check=True)
+
+    def test_they_are_there_once_and_in_order_whenever_the_relay_is_killed(self):
+        self.append(5, "other")
+        for name in range(COUNT):
+            self.append(1, "k%d" % name, size=LARGE)
+            self.append(9, "k%d" % name)
+        self.set_aside_by_hand()
+        routes = self.configured(2000)
+        self.start(routes)
+        for name in routes:
+            self.wait_caught_up(name, 60)
+            self.assertEqual(len(self.dead(name)), 10 * COUNT)
+            self.assertEqual(len(self.arrived(name)), 5)
+        self.stop()
+        routes = self.configured(200000)
+        for name in routes:
+            self.good("dead", "retry", name, "--yes")
+        self.append(20, "k3")
+        count = 0
+        for _ in range(4):
+            self.start(routes)
+            wait_until("more of them", lambda: len(self.arrived("audit")) > count or not self.dead("audit"), 20)
+            count = len(self.arrived("audit"))
+            self.end()  # wherever it is
+        self.start(routes)
+        for name in routes:
+            wait_until("all", lambda: self.dead(name) == [], 30)
+            self.wait_caught_up(name, 30)
+        self.stop()
+        self.start(routes)  # what a start finds is all there
+        for name in routes:
+            self.wait_caught_up(name, 30)
+        self.stop()
+        for name in routes:
+            seen, after = set(), {}
+            for position, aggregate, version in self.arrived(name):
+                if position in seen:
+                    self.assertEqual(name, "topics")
+                    continue
+                seen.add(position)
+                self.assertEqual(version, after.get(aggregate, 0), name)
+                after[aggregate] = version + 1
+            self.assertEqual(len(seen), 25 + 10 * COUNT)
+        done = self.run_meowmx("verify", "-c", self.config)
+        self.assertEqual(done.returncode, 0, done.stdout)
+
+
+if __name__ == "__main__":
+    Operated.meowmx = os.path.abspath(sys.argv[1])
+    Operated.postgres = Server("postgres")
+    Operated.redis = Server("redis")
+    kafka = None if NO_KAFKA else Server("kafka")
+    arguments = [word for word in sys.argv[3:] if word != "--no-kafka"]
+    unittest.main(argv=sys.argv[:1] + arguments, warnings="ignore")
