@@ -1,3 +1,6 @@
 -- A dead letter that is published again has a position drawn for that. (Schema 4.)
 ALTER TABLE meowmx_dead_letters ADD COLUMN retry_at INTEGER; -- kept once it was published there
 CREATE INDEX meowmx_dead_letters_retry ON meowmx_dead_letters (subscription, retry_at) WHERE retry_at IS NOT NULL;
+
+-- What relays publish under the name, by their configurations.
+ALTER TABLE meowmx_relays ADD COLUMN publishes TEXT;

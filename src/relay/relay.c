@@ -36,6 +36,7 @@ struct relay {
 	bool told_all_stopped;
 	bool on_terminal;
 	unsigned seconds;
+	char **publishes; // of each route
 };
 
 // glibc raises its threshold for mmap with each large block that is freed, and then keeps such blocks: a fixed one
@@ -175,6 +176,29 @@ static const char **categories_of(const struct config_section *settings, size_t 
 	return categories;
 }
 
+// Without the place of the server, which may be called otherwise on another machine, and what only concerns speed.
+static char *publishes_of(const struct config_route *route)
+{
+	static const char *const names[] = {"path", "stream", "topic", "delivery"};
+	struct buffer out;
+	buffer_init(&out);
+	buffer_put_text(&out, route->connector->name);
+	for (const struct setting *setting = route->connector->settings; setting->name; setting++)
+		for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
+			if (strcmp(setting->name, names[i]) == 0 && config_text(route->sink, setting->name))
+				buffer_printf(&out, " %s %s", setting->name, config_text(route->sink, setting->name));
+	buffer_printf(&out, " as %s, of", config_text(route->settings, "format"));
+	for (size_t i = 0; i < config_count(route->settings, "categories"); i++)
+		buffer_printf(&out, "%s %s", i ? "," : "", config_item(route->settings, "categories", i));
+	if (!config_count(route->settings, "categories"))
+		buffer_put_text(&out, " all");
+	buffer_put_char(&out, '\0');
+	if (buffer_ok(&out, NULL))
+		return out.data; // the caller's now
+	buffer_finish(&out);
+	return NULL;
+}
+
 static bool start_executor(struct relay *relay, const struct route_settings *settings,
 	const struct route_environment *env, struct meow_error *err)
 {
@@ -186,18 +210,23 @@ static bool start_executor(struct relay *relay, const struct route_settings *set
 	return true;
 }
 
-static bool start_route(struct relay *relay, const struct config_route *route,
-	const struct connector_impl *const *connectors, size_t count, const char ***ret_categories, struct meow_error *err)
+static bool start_route(struct relay *relay, size_t index, const struct connector_impl *const *connectors, size_t count,
+	const char ***ret_categories, struct meow_error *err)
 {
+	const struct config_route *route = config_route(relay->config, index);
 	const struct config_section *common = config_relay(relay->config);
 	size_t category_count = config_count(route->settings, "categories");
 	if (category_count && !(*ret_categories = categories_of(route->settings, category_count)))
+		return error_no_memory(err);
+	relay->publishes[index] = publishes_of(route);
+	if (!relay->publishes[index])
 		return error_no_memory(err);
 	struct route_settings settings = {
 		.name = route->name,
 		.partitions = (int)config_number(route->settings, "partitions"),
 		.relay = relay->name,
 		.lease_ms = config_number(common, "lease"),
+		.publishes = relay->publishes[index],
 		.categories = *ret_categories,
 		.category_count = category_count,
 		.set_aside = strcmp(config_text(route->settings, "on_poison"), "set-aside") == 0,
@@ -279,15 +308,16 @@ static bool start_all(struct relay *relay, const struct connector_impl *const *c
 	if (!relay->loop || !check_store(store_url, err) || !store_source_init(&relay->source, store_url, err))
 		return false;
 	relay->timer = loop_timer_create(relay->loop, on_timer, relay);
+	relay->publishes = calloc(routes, sizeof(*relay->publishes));
 	relay->endpoint.executors = calloc(count_partitions(relay->config), sizeof(*relay->endpoint.executors));
-	if (!relay->timer || !relay->endpoint.executors)
+	if (!relay->timer || !relay->publishes || !relay->endpoint.executors)
 		return error_no_memory(err);
 	if (!start_http(relay, err) || !start_signals(relay, err))
 		return false;
 	mask_signals(SIG_BLOCK);
 	bool ok = true;
 	for (size_t i = 0; ok && i < routes; i++)
-		ok = start_route(relay, config_route(relay->config, i), connectors, count, &categories[i], err);
+		ok = start_route(relay, i, connectors, count, &categories[i], err);
 	mask_signals(SIG_UNBLOCK);
 	if (!ok && relay->running) { // what has started must end first
 		begin_stop(relay, SIGTERM);
@@ -303,6 +333,9 @@ static void finish(struct relay *relay, const char ***categories)
 	free(relay->endpoint.executors);
 	for (size_t i = 0; i < config_route_count(relay->config); i++)
 		free(categories[i]);
+	for (size_t i = 0; relay->publishes && i < config_route_count(relay->config); i++)
+		free(relay->publishes[i]);
+	free(relay->publishes);
 	for (size_t i = 0; i < 4; i++)
 		loop_signal_destroy(relay->signals[i]);
 	http_server_destroy(relay->http);

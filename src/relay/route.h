@@ -22,6 +22,7 @@ struct route_settings {
 	int partition, partitions; // it publishes this one of so many; partitions is at least 1
 	const char *relay;         // in whose name it takes the lease: no other process ever has it
 	int64_t lease_ms;
+	const char *publishes; // what and where to, for people: relays that say otherwise run another route of this name
 	const char *const *categories;
 	size_t category_count;
 	bool set_aside;      // what the sink will never take goes to the dead letters; else the route stops there

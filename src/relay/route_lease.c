@@ -34,6 +34,7 @@ static struct session_lease lease_of(const struct route *route)
 		.partitions = route->settings.partitions,
 		.length_ms = route->settings.lease_ms,
 		.epoch = route->lease.epoch,
+		.publishes = route->settings.publishes,
 		.leaving = route->stopping};
 }
 
@@ -215,6 +216,14 @@ static void take(struct route *route, const struct session_lease_state *state)
 	route_load_checkpoint(route);
 }
 
+static void stay_refused(struct route *route, const struct meow_error *err)
+{
+	if (route->phase == PHASE_HALTED && strcmp(route->err.text, err->text) == 0)
+		loop_timer_start(route->timer, LOOK_US);
+	else
+		route_halt(route, err, 0, false);
+}
+
 // The store counts other partitions than the configuration: going on would publish events twice, or not at all.
 static void refuse_layout(struct route *route, int partitions)
 {
@@ -228,10 +237,19 @@ static void refuse_layout(struct route *route, int partitions)
 			"subscription repartition %s %d`",
 			name, partitions, partitions == 1 ? "" : "s", route->settings.partitions, partitions, name,
 			route->settings.partitions);
-	if (route->phase == PHASE_HALTED && strcmp(route->err.text, err.text) == 0)
-		loop_timer_start(route->timer, LOOK_US);
-	else
-		route_halt(route, &err, 0, false);
+	stay_refused(route, &err);
+}
+
+// Two configurations that mean different things by one name would each get a part of the events.
+static void refuse_rival(struct route *route, const struct session_lease_state *state)
+{
+	struct meow_error err;
+	error_set(&err, MEOW_CONFIG,
+		"%.100s runs a route of this name that publishes %.120s, and this one publishes %.120s: give one of them "
+		"another "
+		"name, or stop that relay first",
+		state->rival, state->rival_publishes, route->settings.publishes);
+	stay_refused(route, &err);
 }
 
 static void on_acquired(void *arg, const struct session_lease_state *state, const struct meow_error *err)
@@ -244,6 +262,8 @@ static void on_acquired(void *arg, const struct session_lease_state *state, cons
 		take(route, state);
 	else if (state->partitions && state->partitions != route->settings.partitions)
 		refuse_layout(route, state->partitions);
+	else if (state->rival)
+		refuse_rival(route, state);
 	else
 		wait_for_lease(route, state);
 }

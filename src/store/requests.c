@@ -223,11 +223,12 @@ static void keep_checkpoint(struct session *session, struct request *request, co
 
 static void keep_lease(struct session *session, struct request *request, const struct session_lease *from)
 {
-	if (!make_room(session, request, size_of(from->subscription) + size_of(from->relay)))
+	if (!make_room(session, request, size_of(from->subscription) + size_of(from->relay) + size_of(from->publishes)))
 		return;
 	request->lease = *from;
 	request->lease.subscription = keep(request, from->subscription);
 	request->lease.relay = keep(request, from->relay);
+	request->lease.publishes = keep(request, from->publishes);
 }
 
 static void keep_letters(struct session *session, struct request *request, const struct session_letters *from)

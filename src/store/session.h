@@ -101,20 +101,23 @@ struct session_lease {
 	int64_t stale_epoch;    // acquire: this one has expired, whatever the clock says; 0: none
 	int64_t stale_until_us; // acquire: and stood there
 	bool even_unfair;       // acquire: although other relays own fewer
+	const char *publishes;  // acquire: what and where to, by the relay's configuration; NULL: whatever others say
 	bool leaving;           // release: the relay ends, and counts no more
 };
 
 // What the store says of it.
 struct session_lease_state {
-	bool held;          // acquired, or renewed
-	int64_t epoch;      // one more with each acquisition
-	int layout;         // acquire: the newest
-	int64_t cut;        // acquire: its partitions run up to here and no further, and are not had behind it; 0: for ever
-	int partitions;     // acquire: its number of partitions; 0 if somebody else makes the first layout at this moment
-	const char *holder; // acquire, of another's that has not expired: who, NULL if it is free
-	int64_t until_us;   // of another's: until when, by the store's clock
-	int64_t length_ms;  // of another's
-	int64_t left_us;    // of another's
+	bool held;         // acquired, or renewed
+	int64_t epoch;     // one more with each acquisition
+	int layout;        // acquire: the newest
+	int64_t cut;       // acquire: its partitions run up to here and no further, and are not had behind it; 0: for ever
+	int partitions;    // acquire: its number of partitions; 0 if somebody else makes the first layout at this moment
+	const char *rival; // acquire: a relay that owns a partition and publishes something else, NULL if there is none
+	const char *rival_publishes;
+	const char *holder;     // acquire, of another's that has not expired: who, NULL if it is free
+	int64_t until_us;       // of another's: until when, by the store's clock
+	int64_t length_ms;      // of another's
+	int64_t left_us;        // of another's
 	int mine, least, above; // see lease.h; least is INT_MAX where no other relay runs this subscription
 };
 
@@ -236,7 +239,8 @@ void session_retry_next(
 void session_retry_end(struct session *session, const struct session_letters *letters, session_done_fn *fn, void *arg);
 
 // Takes the lease of a partition in the newest layout, durably, where it is free, released, expired or this relay's own,
-// the layout has the wanted number of partitions, and no other relay that runs this subscription owns fewer. Makes the
+// the layout has the wanted number of partitions, no other relay that runs this subscription owns fewer, and none that owns
+// any publishes something else. Makes the
 // first layout where there is none. Every call counts this relay among those that run the subscription for as long as a
 // lease lasts. Texts are copied before it returns, as in the next two.
 void session_lease_acquire(struct session *session, const struct session_lease *lease, session_lease_fn *fn, void *arg);

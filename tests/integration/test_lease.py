@@ -396,6 +396,28 @@ class Files(Case):
         wait_until("both routes again", lambda: self.owned(relay) == [0, 0, 1])
         self.assertEqual(relay.end(), 0)
 
+    def test_two_configurations_that_mean_different_things_by_one_name(self):
+        other = {"other": "{file: {path: '%s'}}" % os.path.join(scratch(), self.name + "-other.jsonl")}
+        first = self.relay(self.to_files(2))
+        wait_until("its partitions", lambda: self.owned(first) == [0, 1])
+        # Its own free partition, and another sink: each would get a part of the events.
+        second = self.relay({**{"audit": "{partitions: 2, categories: [order], redis: {url: '%s', stream: 's{partition}'}}" %
+                                redis.url}, **other})
+        wait_until("a stopped route", lambda: second.route("audit").get("partitions") and
+                   all(part["state"] == "FAILED" for part in second.route("audit")["partitions"]))
+        reason = second.route("audit")["reason"]
+        self.assertIn("runs a route of this name that publishes file path ", reason)
+        self.assertIn("and this one publishes redis stream s{partition} as data, of order", reason)
+        self.assertEqual(second.get("/readyz")[0], 503)
+        wait_until("the other one", lambda: second.route("other").get("state") == "RUNNING")
+        self.meowmx("append", "order", "o", "e", "{}")
+        wait_until("where it belongs", lambda: sum(os.path.exists(self.file.replace("{partition}", str(part))) and
+                   os.path.getsize(self.file.replace("{partition}", str(part))) for part in range(2)) > 0)
+        self.assertEqual(self.client.ask("KEYS", "s*"), [])
+        self.assertEqual(first.end(), 0)  # then it takes over, as after any change of a configuration
+        wait_until("its leases", lambda: all(part.get("epoch", 0) > 0 for part in second.route("audit")["partitions"]), 20)
+        self.assertEqual(second.end(), 0)
+
     def test_a_name_that_a_handler_has_is_no_routes(self):
         session = Psql(self.url)
         session.run("INSERT INTO meowmx_layouts (subscription, layout, partitions) VALUES ('audit', 0, -1);"

@@ -18,7 +18,9 @@ enum {
 	FOUND_UNTIL,
 	FOUND_LENGTH,
 	FOUND_LEFT,
-	ACQUIRED_CUT
+	ACQUIRED_CUT,
+	RIVAL,
+	RIVAL_PUBLISHES
 };
 enum { RENEWED, RENEWED_MINE, RENEWED_LEAST, RENEWED_ABOVE };
 
@@ -54,8 +56,8 @@ bool lease_send(struct pg_session *session, const struct request *request)
 		const char *values[] = {lease->subscription, put(&partition, lease->partition),
 			put(&partitions, lease->partitions), lease->relay, put(&length, lease->length_ms),
 			stale ? put(&epoch, lease->stale_epoch) : NULL, stale ? put(&until, lease->stale_until_us) : NULL,
-			put_flag(lease->even_unfair)};
-		return send_with(session, SQL_LEASE_ACQUIRE, 8, values);
+			put_flag(lease->even_unfair), lease->publishes};
+		return send_with(session, SQL_LEASE_ACQUIRE, 9, values);
 	}
 	const char *values[] = {lease->subscription, put(&layout, lease->layout), put(&partition, lease->partition),
 		lease->relay, put(&length, lease->length_ms), put(&epoch, lease->epoch)};
@@ -77,6 +79,8 @@ static void answer_acquire(struct request *request, const PGresult *result)
 	if (state.held) {
 		state.epoch = pg_signed64(result, 0, ACQUIRED_EPOCH);
 	} else {
+		state.rival = PQgetisnull(result, 0, RIVAL) ? NULL : PQgetvalue(result, 0, RIVAL);
+		state.rival_publishes = PQgetvalue(result, 0, RIVAL_PUBLISHES);
 		state.epoch = pg_signed64(result, 0, FOUND_EPOCH);
 		state.holder = PQgetisnull(result, 0, FOUND_HOLDER) ? NULL : PQgetvalue(result, 0, FOUND_HOLDER);
 		state.until_us = pg_signed64(result, 0, FOUND_UNTIL);

@@ -36,19 +36,20 @@ static void note_lease(struct lite_call *call, const struct session_lease *lease
 				   state->left_us <= length_us && !stale;
 }
 
-// The holder is kept among the session's texts.
+// The holder, and the rival, are kept among the session's texts.
 static bool keep_holder(
 	struct lite_session *session, struct lite_call *call, struct found *found, struct meow_error *err)
 {
-	struct meow_bytes holder = lite_text(call, 3);
+	struct meow_bytes holder = lite_text(call, 3), rival = lite_text(call, 13), publishes = lite_text(call, 14);
 	buffer_clear(&session->texts, KEEP_BYTES);
 	if (!lite_good(call, err))
 		return false;
-	if (!found->taken)
-		return true;
-	if (!buffer_room(&session->texts, holder.size + 1))
+	if (!buffer_room(&session->texts, holder.size + rival.size + publishes.size + 3))
 		return error_no_memory(err);
-	found->state.holder = lite_keep(session, holder);
+	if (found->taken)
+		found->state.holder = lite_keep(session, holder);
+	found->state.rival = lite_keep(session, rival);
+	found->state.rival_publishes = lite_keep(session, publishes);
 	return true;
 }
 
@@ -61,6 +62,7 @@ static bool find(struct lite_session *session, const struct session_lease *lease
 	lite_put_text(&call, bytes_of(lease->relay));
 	lite_put_int(&call, now_us);
 	lite_put_int(&call, lease->length_ms * MS);
+	lite_put_text(&call, bytes_of(lease->publishes));
 	bool ok = lite_step(&call, err) == LITE_ROW;
 	if (ok) {
 		*ret = (struct found){.state = {.layout = (int)lite_int(&call, 0),
@@ -87,6 +89,7 @@ static bool count_in(struct lite *lite, const struct session_lease *lease, int64
 	lite_put_text(&alive, bytes_of(lease->relay));
 	lite_put_int(&alive, now_us + lease->length_ms * MS);
 	lite_put_int(&alive, lease->length_ms * MS);
+	lite_put_text(&alive, bytes_of(lease->publishes));
 	if (!lite_run(&alive, NULL, err))
 		return false;
 	struct lite_call forget = lite_call(lite, LITE_LEASE_FORGET);
@@ -136,7 +139,7 @@ static bool take(struct lite *lite, const struct session_lease *lease, int64_t n
 
 static bool may_take(const struct found *found, const struct session_lease *lease)
 {
-	return !found->taken && found->state.partitions == lease->partitions &&
+	return !found->taken && !found->state.rival && found->state.partitions == lease->partitions &&
 		   (!found->state.cut || found->position < found->state.cut) &&
 		   (lease->even_unfair || found->ours || found->state.mine <= found->state.least);
 }

@@ -113,8 +113,10 @@ static void on_lease(void *arg, const struct session_lease_state *state, const s
 	struct desk *desk = arg;
 	if (state) {
 		desk->lease = *state;
-		memset(desk->texts[4], 0, sizeof(desk->texts[4]));
+		memset(desk->texts, 0, sizeof(desk->texts));
 		desk->lease.holder = keep(desk, 4, state->holder);
+		desk->lease.rival = keep(desk, 3, state->rival);
+		desk->lease.rival_publishes = keep(desk, 2, state->rival ? state->rival_publishes : NULL);
 	}
 	answer(desk, err);
 }
@@ -505,6 +507,38 @@ static void a_lease_runs_out_unless_it_is_renewed(void **state)
 	ACQUIRE(&desk, &ours);
 	assert_true(desk.lease.held);
 	assert_true(desk.lease.epoch > save.epoch + 1);
+	end(&desk);
+}
+
+static void a_relay_that_publishes_something_else_waits(void **state)
+{
+	(void)state;
+	struct desk desk;
+	start(&desk);
+	struct session_lease ours = {
+		.subscription = "route", .relay = "a", .partitions = 2, .length_ms = 60000, .publishes = "to x"};
+	struct session_lease theirs = ours;
+	theirs.relay = "b";
+	theirs.publishes = "to y";
+	theirs.partition = 1;
+	ACQUIRE(&desk, &ours);
+	assert_true(desk.lease.held);
+	ours.epoch = desk.lease.epoch;
+	ACQUIRE(&desk, &theirs); // although it is free
+	assert_false(desk.lease.held);
+	assert_string_equal(desk.lease.rival, "a");
+	assert_string_equal(desk.lease.rival_publishes, "to x");
+	struct session_lease other = ours;
+	other.partition = 1;
+	other.relay = "c";
+	ACQUIRE(&desk, &other); // one that waits keeps nobody from anything
+	assert_true(desk.lease.held);
+	other.epoch = desk.lease.epoch;
+	RELEASE(&desk, &other);
+	RELEASE(&desk, &ours);
+	ACQUIRE(&desk, &theirs);
+	assert_true(desk.lease.held);
+	assert_null(desk.lease.rival);
 	end(&desk);
 }
 
@@ -947,6 +981,7 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(a_lease_has_one_holder_and_a_rising_epoch),
 	cmocka_unit_test(a_lease_runs_out_unless_it_is_renewed),
 	cmocka_unit_test(partitions_are_shared),
+	cmocka_unit_test(a_relay_that_publishes_something_else_waits),
 	cmocka_unit_test(answers_come_in_order_and_later),
 	cmocka_unit_test(every_event_once_and_in_order_among_writers),
 	cmocka_unit_test(every_event_of_two_categories_among_writers),
