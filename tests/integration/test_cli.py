@@ -729,6 +729,19 @@ class Configuration(Case):
             file.write(text)
         return path
 
+    def test_routes_that_would_share_a_sink_or_cannot_be_split(self):
+        redis = "redis: {url: 'redis://h:1/0', stream: '%s'}"
+        cases = [("a: {%s}\n  b: {%s}" % (redis % "x{aggregate_type}", redis % "x{aggregate_type}"),
+                  "publishes to redis h:1/0 x{aggregate_type}, as the route a"),
+                 ("a: {file: {path: /tmp/x}}\n  b: {file: {path: /tmp/x}}", "as the route a"),
+                 ("a: {partitions: 2, %s}" % redis % "x", "stream: each partition needs streams of its own: put {partition}"),
+                 ("a: {partitions: 2, file: {path: /tmp/x}}", "path: each partition needs a file of its own: put {partition}")]
+        for routes, text in cases:
+            path = self.write("store: {url: 'sqlite:x.db'}\nroutes:\n  %s\n" % routes)
+            done = meowmx("config", "check", "-c", path, store=False)
+            self.assertEqual((done.status, done.text.count("\n")), (78, 1), done.text)
+            self.assertIn(text, done.text)
+
     def test_check_names_every_error(self):
         path = self.write("stor: {}\nroutes:\n  a:\n    file: {path: x, formt: y}\n    window: 1\n")
         done = meowmx("config", "check", "-c", path, store=False)
