@@ -185,12 +185,14 @@ class World:
             events = [json.loads(line) for line in lines]
         return [(event["position"], event["aggregate_id"], event["version"], event["data"]) for event in events]
 
-    def kafka_entries(self, topics):
-        """What a read_committed consumer sees."""
+    def kafka_rows(self, topics):
+        """What a read_committed consumer sees, as kafka_dump prints it."""
         dump = subprocess.run([os.path.join(self.tools, "kafka_dump"), self.kafka.url, topics], check=True,
                               stdout=subprocess.PIPE, text=True)
-        rows = [line.split("\t") for line in dump.stdout.splitlines()]
-        return [(int(row[3]), row[5], int(row[6]), json.loads(row[8])) for row in rows]
+        return [line.split("\t") for line in dump.stdout.splitlines()]
+
+    def kafka_entries(self, topics):
+        return [(int(row[3]), row[5], int(row[6]), json.loads(row[8])) for row in self.kafka_rows(topics)]
 
     def compare(self):
         """Prints what is wrong with the sinks, and returns how much."""
