@@ -342,6 +342,9 @@ static bool handle(struct reading *reading, const rd_kafka_message_t *message, b
 		*ret_end = message->offset >= reading->high;
 		return true;
 	}
+	if (message->err == RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED)
+		return error_set(err, MEOW_DENIED, "checkpoint topic %s may not be read: allow the client Read on it",
+			reading->checkpoint->topic);
 	return may_pass(message->err) || not_answered(reading->checkpoint, message->err, err);
 }
 
@@ -397,8 +400,7 @@ bool kafka_checkpoint_read(
 	*ret_found = false;
 	if (!ask_for_ends(checkpoint, &low, &reading.high, err))
 		return false;
-	if (low == reading.high)
-		return true;
+	// An empty topic is read as well: that reading is not allowed must show now, not at the next start.
 	rd_kafka_conf_t *conf = rd_kafka_conf_dup(checkpoint->reader);
 	rd_kafka_t *reader = kafka_client_new(RD_KAFKA_CONSUMER, conf, err);
 	if (reader == NULL)

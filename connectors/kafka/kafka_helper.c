@@ -54,14 +54,19 @@ static rd_kafka_resp_err_t on_new(rd_kafka_t *producer, const rd_kafka_conf_t *c
 // --- jobs
 
 // Takes error. False with err filled.
-static bool failed(rd_kafka_error_t *error, const char *what, struct meow_error *err)
+static bool failed(const struct kafka_helper *helper, rd_kafka_error_t *error, const char *what, struct meow_error *err)
 {
 	rd_kafka_resp_err_t code = rd_kafka_error_code(error);
 	enum meow_error_kind kind = kafka_error_kind(code);
 	if (kind == MEOW_INVALID) // which event it is, its delivery report says
 		kind = MEOW_UNAVAILABLE;
-	error_set_code(
-		err, kind, rd_kafka_err2name(code), "%s: %s%s", what, rd_kafka_error_string(error), kafka_error_advice(code));
+	if (code == RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED)
+		error_set_code(err, kind, rd_kafka_err2name(code),
+			"%s: %s; allow the client Write and Describe on checkpoint topic %s and on the topics of the events", what,
+			rd_kafka_error_string(error), helper->checkpoint.topic);
+	else
+		error_set_code(err, kind, rd_kafka_err2name(code), "%s: %s%s", what, rd_kafka_error_string(error),
+			kafka_error_advice(code));
 	rd_kafka_error_destroy(error);
 	return false;
 }
@@ -74,7 +79,7 @@ static bool init(struct kafka_helper *helper, struct meow_error *err)
 			return true;
 		bool again = rd_kafka_error_is_retriable(error) && !rd_kafka_error_is_fatal(error);
 		if (!again || waited >= START_LIMIT_MS || atomic_load(&helper->checkpoint.closing))
-			return failed(error, "transactions could not be started", err);
+			return failed(helper, error, "transactions could not be started", err);
 		rd_kafka_error_destroy(error);
 	}
 }
@@ -83,7 +88,7 @@ static bool begin(struct kafka_helper *helper, struct meow_error *err)
 {
 	atomic_store(&helper->ends, 0);
 	rd_kafka_error_t *error = rd_kafka_begin_transaction(helper->producer);
-	return error == NULL || failed(error, "no transaction could be begun", err);
+	return error == NULL || failed(helper, error, "no transaction could be begun", err);
 }
 
 // An error that says how it ends leaves nothing open: fatal, or to be aborted. Any other leaves the outcome unknown.
@@ -102,7 +107,8 @@ static void commit(struct kafka_helper *helper, struct kafka_done *done)
 	}
 	helper->must_abort = rd_kafka_error_txn_requires_abort(error);
 	bool known = helper->must_abort || rd_kafka_error_is_fatal(error);
-	failed(error, known ? "the transaction failed" : "whether the transaction was committed is not known", &done->err);
+	failed(helper, error, known ? "the transaction failed" : "whether the transaction was committed is not known",
+		&done->err);
 	if (!known)
 		done->err.kind = MEOW_UNKNOWN_OUTCOME;
 }
