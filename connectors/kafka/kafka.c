@@ -21,7 +21,7 @@
 #define LOST_LIMIT_US 5000000 // without any broker, before the relay is told
 #define OPEN_LOOK_US 10000
 #define LOST_LOOK_US 250000
-#define GRACE_US 300000 // between a fatal error and the delivery report that explains it
+#define GRACE_US 300000 // between a fatal error and the delivery report, or the failed commit, that explains it
 #define EVENTS_PER_TURN 64
 #define REFRESH_MS 300000
 #define SMALL_BATCH_BYTES 16384
@@ -243,7 +243,8 @@ static void fatal(struct kafka *kafka)
 	if (kafka->fatal)
 		return;
 	kafka->fatal = true;
-	loop_timer_start(kafka->grace, kafka->outstanding > 0 ? GRACE_US : 0);
+	bool explained = kafka->outstanding > 0 || (kafka->exactly.on && kafka->exactly.state == EXACTLY_COMMITTING);
+	loop_timer_start(kafka->grace, explained ? GRACE_US : 0);
 }
 
 static void explain_fatal(void *arg)

@@ -71,6 +71,7 @@ static void test_a_wrong_password_stops_the_route(void **state)
 // --- rights are given by requests of the tests' own: librdkafka knows no transactional ids among the resources
 
 #define SASL_HANDSHAKE 17
+#define DESCRIBE_ACLS 29
 #define CREATE_ACLS 30
 #define SASL_AUTHENTICATE 36
 enum resource { TOPIC = 2, CLUSTER = 4, TRANSACTIONAL_ID = 5 };
@@ -142,28 +143,55 @@ static int log_in_as_administrator(void)
 	return connection;
 }
 
-static void allow_pattern(enum resource resource, const char *name, enum pattern pattern, enum operation operation)
+// A rule, and what asks for it.
+struct rule {
+	enum resource resource;
+	const char *name;
+	enum pattern pattern;
+	enum operation operation;
+};
+
+static void put_rule(struct buffer *request, const struct rule *rule)
+{
+	put_number(request, rule->resource, 1);
+	put_string(request, rule->name);
+	put_number(request, rule->pattern, 1);
+	put_string(request, "User:relay");
+	put_string(request, "*");
+	put_number(request, rule->operation, 1);
+	put_number(request, ALLOW, 1);
+}
+
+// The controller has the rule first; a moment later the broker goes by it.
+static bool goes_by(int connection, const struct rule *rule)
+{
+	char answer[256];
+	struct buffer body;
+	buffer_init(&body);
+	put_rule(&body, rule);
+	ask(connection, DESCRIBE_ACLS, &body, answer);
+	assert_true(answer[8] == 0 && answer[9] == 0);
+	return answer[15] == 1; // so many resources have it
+}
+
+static void allow(const struct rule *rule)
 {
 	int connection = log_in_as_administrator();
 	char answer[256];
 	struct buffer body;
 	buffer_init(&body);
 	put_number(&body, 1, 4); // one rule
-	put_number(&body, resource, 1);
-	put_string(&body, name);
-	put_number(&body, pattern, 1);
-	put_string(&body, "User:relay");
-	put_string(&body, "*");
-	put_number(&body, operation, 1);
-	put_number(&body, ALLOW, 1);
+	put_rule(&body, rule);
 	ask(connection, CREATE_ACLS, &body, answer);
 	assert_true(answer[11] == 1 && answer[12] == 0 && answer[13] == 0); // one answer, without an error
+	while (!goes_by(connection, rule))
+		usleep(1000);
 	close(connection);
 }
 
 static void allow_relay(enum resource resource, const char *name, enum operation operation)
 {
-	allow_pattern(resource, name, LITERAL, operation);
+	allow(&(struct rule){resource, name, LITERAL, operation});
 }
 
 static void try_publishing(bool exactly_once, const char *text)
@@ -237,7 +265,7 @@ static void test_exactly_once_names_each_right_that_is_missing(void **state)
 	for (size_t i = 0; i < sizeof(steps) / sizeof(*steps); i++) {
 		try_publishing(true, steps[i].missing);
 		for (const enum operation *operation = steps[i].operations; *operation != 0; operation++)
-			allow_pattern(steps[i].resource, steps[i].prefix, PREFIXED, *operation);
+			allow(&(struct rule){steps[i].resource, steps[i].prefix, PREFIXED, *operation});
 	}
 	publish_as("relay", true);
 }
