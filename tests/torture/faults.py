@@ -44,6 +44,11 @@ def turn(knob, value):
         file.truncate()
 
 
+def sql(scene, statement, *values):
+    with psycopg.connect(scene.direct_url, autocommit=True, connect_timeout=5) as session:
+        session.execute(statement, values or None)
+
+
 def redis(scene, *words, server=None):
     """A command to Redis, past the proxy."""
     client = Redis((server or scene.redis).port, timeout=20)
@@ -51,6 +56,18 @@ def redis(scene, *words, server=None):
         return client.ask(*words)
     finally:
         client.close()
+
+
+def mend_redis(scene, *words):
+    """The same, for what ends a fault: whatever another fault does to Redis just now is waited for."""
+    end = time.monotonic() + 60
+    while True:
+        try:
+            return redis(scene, *words)
+        except (OSError, RuntimeError):
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.1)
 
 
 # --- the relay
@@ -116,7 +133,7 @@ def postgres_terminate(scene, chance):
     """connections terminated by pg_terminate_backend, all or some, several times"""
     for _ in range(chance.randint(1, 4)):
         share = chance.choice([1, 1, 0.3])
-        scene.quick.ask("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type = 'client backend' "
+        sql(scene, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type = 'client backend' "
                          "AND pid <> pg_backend_pid() AND random() < %s", share)
         yield chance.uniform(0, 0.4)
 
@@ -126,7 +143,7 @@ def postgres_full(scene, chance):
     """all connections used up, the relay's own among them"""
     held = []
     for _ in range(2):
-        scene.quick.ask("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type = 'client backend' "
+        sql(scene, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type = 'client backend' "
                          "AND pid <> pg_backend_pid()")
         try:
             while True:
@@ -320,7 +337,7 @@ def redis_memory(scene, chance):
     """out of memory: maxmemory far below what it uses, nothing evicted"""
     redis(scene, "CONFIG", "SET", "maxmemory", "1mb")
     yield chance.uniform(0.5, 3)
-    redis(scene, "CONFIG", "SET", "maxmemory", "0")
+    mend_redis(scene, "CONFIG", "SET", "maxmemory", "0")
 
 
 @fault("redis-older", "Redis", "started again with an older file")
@@ -362,11 +379,11 @@ def redis_readonly(scene, chance):
     if chance.random() < 0.6:
         redis(scene, "REPLICAOF", "127.0.0.1", "1")
         yield chance.uniform(0.5, 3)
-        redis(scene, "REPLICAOF", "NO", "ONE")
+        mend_redis(scene, "REPLICAOF", "NO", "ONE")
     else:
         redis(scene, "CONFIG", "SET", "min-replicas-to-write", "9")
         yield chance.uniform(0.5, 3)
-        redis(scene, "CONFIG", "SET", "min-replicas-to-write", "0")
+        mend_redis(scene, "CONFIG", "SET", "min-replicas-to-write", "0")
 
 
 @fault("redis-busy", "Redis", "the script was killed")
@@ -380,7 +397,10 @@ def redis_busy(scene, chance):
     thread = threading.Thread(target=spin)
     thread.start()
     yield chance.uniform(0.5, 4)
-    redis(scene, "SCRIPT", "KILL")
+    try:
+        redis(scene, "SCRIPT", "KILL")
+    except (OSError, RuntimeError):
+        pass  # another fault has ended it with Redis
     thread.join()
 
 

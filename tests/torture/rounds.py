@@ -1,8 +1,8 @@
 """A round: writers write, a fault happens at a moment and ends, everything runs again by itself, and is checked."""
-import heapq
 import os
 import random
 import shutil
+import threading
 import time
 
 import psycopg
@@ -202,25 +202,30 @@ class Torture:
         return settled
 
     def play(self, faults, chance, looks=None):
-        """Lets every fault happen, each from a moment on, and end."""
-        at, steps = time.monotonic() + chance.uniform(0.2, 1), []
-        for number, each in enumerate(faults):
-            heapq.heappush(steps, (at, number, each.begin(self.scene, random.Random(chance.random()))))
-            at += chance.uniform(0, 1)
-        looks = chance.random() < 0.5 if looks is None else looks
-        while steps:
-            at, number, step = heapq.heappop(steps)
-            time.sleep(max(0, at - time.monotonic()))
-            try:
-                heapq.heappush(steps, (time.monotonic() + next(step), number, step))
-            except StopIteration:
-                continue
-            except (psycopg.Error, OSError, RuntimeError) as failure:
-                if len(faults) == 1:
-                    raise
-                self.scene.say("%s: what another fault left did not allow it: %s" % (faults[number].name, failure))
-            if looks:
-                self._look_in_the_middle(faults)
+        """Lets every fault happen, each from a moment on, and end; meanwhile it looks whether any checkpoint is ahead."""
+        looks, failures, after, threads = chance.random() < 0.5 if looks is None else looks, [], chance.uniform(0.2, 1), []
+        for each in faults:
+            steps = each.begin(self.scene, random.Random(chance.random()))
+            threads.append(threading.Thread(target=self._let_happen, args=(each, steps, after, failures)))
+            after += chance.uniform(0, 1)
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            while thread.is_alive():
+                thread.join(0.4)
+                if looks:
+                    self._look_in_the_middle(faults)
+        if failures and len(faults) == 1:
+            raise failures[0]
+
+    def _let_happen(self, each, steps, after, failures):
+        try:
+            time.sleep(after)
+            for seconds in steps:
+                time.sleep(seconds)
+        except (psycopg.Error, OSError, RuntimeError) as failure:
+            failures.append(failure)
+            self.scene.say("%s: what another fault left did not allow it: %s" % (each.name, str(failure).strip()))
 
     def _look_in_the_middle(self, faults):
         """As far as the servers can be asked just now."""
