@@ -22,11 +22,12 @@ FAULTS = {}  # by name, in the order of this file
 class Fault:
     """over: how it is over. asks: {route: words of the reason}, the routes that may stop for a person's decision, who then
     resumes them. forgets: the store lacks what its sinks have: routes with a memory must stop, and the store is given up.
-    long: not in the short form. needs(scene): why it cannot be had here, None if it can."""
+    alone: never with another fault at the same server. long: not in the short form. needs(scene): why it cannot be had
+    here, None if it can."""
 
-    def __init__(self, name, on, over, begin, asks=None, forgets=False, long=False, needs=None):
+    def __init__(self, name, on, over, begin, asks=None, forgets=False, long=False, alone=False, needs=None):
         self.name, self.on, self.over, self.begin, self.long = name, on, over, begin, long
-        self.asks, self.forgets, self.needs = asks or {}, forgets, needs
+        self.asks, self.forgets, self.needs, self.alone = asks or {}, forgets, needs, alone or forgets
         self.what = " ".join(begin.__doc__.split())
 
 
@@ -114,18 +115,20 @@ def relay_term(scene, chance):
 @fault("postgres-kill", "PostgreSQL", "started again")
 def postgres_kill(scene, chance):
     """kill -9 of every process of the server"""
-    scene.postgres.kill()
+    server = scene.postgres
+    server.kill()
     yield chance.uniform(0, 2)
-    scene.postgres.again()
+    server.again()
 
 
 @fault("postgres-immediate", "PostgreSQL", "started again")
 def postgres_immediate(scene, chance):
     """immediate stop: SIGQUIT"""
-    os.kill(scene.postgres.pid, signal.SIGQUIT)
-    scene.postgres.set_down()
+    server = scene.postgres
+    os.kill(server.pid, signal.SIGQUIT)
+    server.set_down()
     yield chance.uniform(0, 2)
-    scene.postgres.again()
+    server.again()
 
 
 @fault("postgres-terminate", "PostgreSQL", "at once")
@@ -209,7 +212,7 @@ def promote(scene, standby):
     scene.route_to_servers()
 
 
-@fault("postgres-promote", "PostgreSQL", "the standby takes its place")
+@fault("postgres-promote", "PostgreSQL", "the standby takes its place", alone=True)
 def postgres_promote(scene, chance):
     """a standby with the whole tail is promoted"""
     standby = Server("postgres", "copy_of=" + scene.postgres.url)
@@ -316,9 +319,10 @@ def kafka_disk(scene, chance):
 @fault("redis-kill", "Redis", "started again")
 def redis_kill(scene, chance):
     """kill -9 with its last writes: appendonly, everysec"""
-    scene.redis.kill()
+    server = scene.redis
+    server.kill()
     yield chance.uniform(0, 2)
-    scene.redis.again()
+    server.again()
 
 
 FORGOTTEN = {"cache": "has forgotten its position"}
@@ -343,34 +347,35 @@ def redis_memory(scene, chance):
 @fault("redis-older", "Redis", "started again with an older file")
 def redis_older(scene, chance):
     """kill -9 without its last writes: its files are those of a moment before"""
-    data, copy = os.path.join(scene.redis.folder, "data"), os.path.join(scene.redis.folder, "copy")
-    scene.freeze_while(scene.redis, lambda: shutil.copytree(data, copy))
+    server = scene.redis
+    data, copy = os.path.join(server.folder, "data"), os.path.join(server.folder, "copy")
+    scene.freeze_while(server, lambda: shutil.copytree(data, copy))
     yield chance.uniform(0.3, 1.5)
-    scene.redis.kill()
+    server.kill()
     shutil.rmtree(data)
     os.rename(copy, data)
     yield chance.uniform(0, 1)
-    scene.redis.again()
+    server.again()
     scene.fallen.add("cache")
 
 
 @fault("redis-failover", "Redis", "the replica takes its place", asks=FORGOTTEN)
 def redis_failover(scene, chance):
     """failover to a replica that lacks the tail"""
-    wait_until("a replica that follows", lambda: "master_link_status:up" in redis(scene, "INFO", "replication",
-                                                                                  server=scene.replica))
-    os.kill(scene.replica.pid, signal.SIGSTOP)
-    redis(scene, "CLIENT", "KILL", "TYPE", "replica")
+    old, new = scene.redis, scene.replica
+    wait_until("a replica that follows", lambda: "master_link_status:up" in redis(scene, "INFO", "replication", server=new))
+    os.kill(new.pid, signal.SIGSTOP)
+    redis(scene, "CLIENT", "KILL", "TYPE", "replica", server=old)
     yield chance.uniform(0.3, 1.5)
-    scene.redis.kill()
-    os.kill(scene.replica.pid, signal.SIGCONT)
+    old.kill()
+    os.kill(new.pid, signal.SIGCONT)
     yield chance.uniform(0, 0.5)
-    redis(scene, "REPLICAOF", "NO", "ONE", server=scene.replica)
-    scene.redis, scene.replica = scene.replica, scene.redis
+    redis(scene, "REPLICAOF", "NO", "ONE", server=new)
+    scene.redis, scene.replica = new, old
     scene.route_to_servers()
     scene.fallen.add("cache")
-    scene.replica.again()
-    redis(scene, "REPLICAOF", "127.0.0.1", str(scene.redis.port), server=scene.replica)
+    old.again()
+    redis(scene, "REPLICAOF", "127.0.0.1", str(new.port), server=old)
 
 
 @fault("redis-readonly", "Redis", "it writes again")

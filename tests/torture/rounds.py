@@ -78,11 +78,12 @@ class Torture:
 
     def _pick(self, chance):
         """A fault, each as often as any other; sometimes two at once."""
-        names = [each.name for each in self.available()]
-        if chance.random() >= PAIRS:
-            return [chance.choice(names)]
-        names = [name for name in names if not FAULTS[name].forgets]  # which end the store
-        return chance.sample(names, 2)
+        first = chance.choice(self.available())
+        if first.forgets or chance.random() >= PAIRS:
+            return [first.name]
+        others = [each for each in self.available() if each is not first and not each.forgets and
+                  not ((each.alone or first.alone) and each.on == first.on)]
+        return [first.name, chance.choice(others).name]
 
     def available(self):
         return [each for each in FAULTS.values() if not (self.short and each.long) and
