@@ -441,6 +441,13 @@ static void arm(struct proxy *proxy, enum proxy_fault fault, const char *mark, p
 	pthread_mutex_unlock(&proxy->lock);
 }
 
+void proxy_disarm(struct proxy *proxy)
+{
+	pthread_mutex_lock(&proxy->lock);
+	proxy->armed = false;
+	pthread_mutex_unlock(&proxy->lock);
+}
+
 void proxy_arm(struct proxy *proxy, enum proxy_fault fault, const char *mark)
 {
 	arm(proxy, fault, mark, NULL);

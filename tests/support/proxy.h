@@ -48,6 +48,7 @@ void proxy_late(struct proxy *proxy, int ms); // how much later
 // The next request that contains `mark` (NULL: the next at all) has this fault, once. A request is what arrives in one
 // piece: mark what is near its beginning.
 void proxy_arm(struct proxy *proxy, enum proxy_fault fault, const char *mark);
+void proxy_disarm(struct proxy *proxy); // it has not happened, and shall not
 
 // The same for requests that no text marks: the next for which `is_it` says so.
 typedef bool proxy_match(const char *bytes, size_t size);

@@ -242,6 +242,11 @@ static void a_proxy_delivers_late_in_one_way_and_slowly(void **state)
 	assert_hears(through, "+PONG\r\n");
 	proxy_delay(proxy, 0);
 
+	proxy_arm(proxy, PROXY_CUT_BEFORE, "PING");
+	proxy_disarm(proxy);
+	say(through, "PING\r\n");
+	assert_hears(through, "+PONG\r\n");
+
 	proxy_half_close(proxy, PROXY_REPLIES);
 	assert_hears(through, "");
 	say(through, "SET k 9\r\n");

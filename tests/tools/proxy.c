@@ -14,6 +14,7 @@
 //   half requests|replies                  every connection ends, but in this way only
 //   arm before|after|swallow [MARK|api=N]  the next request with MARK in it, or of Kafka's kind N, has this fault (proxy.h)
 //   arm late=MS [MARK|api=N]               the same: closed at once, delivered so much later
+//   arm off                                it shall not happen any more
 //   happened                               whether it has: `yes` or `no`
 #include "support/proxy.h"
 
@@ -47,6 +48,10 @@ static unsigned ways_of(const char *word)
 static void arm(struct proxy *proxy, const char *how, const char *mark)
 {
 	enum proxy_fault fault = PROXY_LATE;
+	if (strcmp(how, "off") == 0) {
+		proxy_disarm(proxy);
+		return;
+	}
 	if (strncmp(how, "late=", 5) == 0)
 		proxy_late(proxy, atoi(how + 5));
 	else

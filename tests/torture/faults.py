@@ -141,21 +141,27 @@ def postgres_terminate(scene, chance):
         yield chance.uniform(0, 0.4)
 
 
+def fill_up(scene, held):
+    try:
+        while True:
+            held.append(psycopg.connect(scene.direct_url, connect_timeout=5))
+    except psycopg.OperationalError:
+        pass
+
+
 @fault("postgres-full", "PostgreSQL", "connections are free again")
 def postgres_full(scene, chance):
     """all connections used up, the relay's own among them"""
-    held = []
-    for _ in range(2):
-        sql(scene, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type = 'client backend' "
-                         "AND pid <> pg_backend_pid()")
-        try:
-            while True:
-                held.append(psycopg.connect(scene.direct_url, connect_timeout=5))
-        except psycopg.OperationalError:
-            pass
-    yield chance.uniform(0.5, 4)
-    for session in held:
-        session.close()
+    held = [psycopg.connect(scene.direct_url, autocommit=True, connect_timeout=5)]
+    try:
+        for _ in range(2):
+            held[0].execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type = 'client backend' "
+                            "AND NOT pid = ANY (%s)", ([session.info.backend_pid for session in held],))
+            fill_up(scene, held)
+        yield chance.uniform(0.5, 4)
+    finally:
+        for session in held:
+            session.close()
 
 
 @fault("postgres-maintenance", "PostgreSQL", "they have ended")
@@ -468,6 +474,7 @@ def through_proxy(name, over, **more):
             yield from act(proxy, chance, where)
             if name in ("wire-swallow", "wire-late") and proxy.tell("happened") == "no":
                 scene.say("%s: no such request came" % name)
+                proxy.tell("arm", "off")
             if where == "writers":
                 proxy.tell("cut")  # a writer has no time-out of its own
         begin.__doc__ = act.__doc__

@@ -63,7 +63,11 @@ class Torture:
         self.rounds_left = STORE_ROUNDS - 1
         self.scene.fresh(chance)
         self.checker = Checker(self.scene)
-        wait_until("that every route runs for the first time", lambda: self._all_run(self.scene.checkpoints(), 0), 120)
+        self.scene.write(0)  # topics are created at the first event of a type, one after the other
+        time.sleep(0.5)
+        self.scene.calm()
+        head = self.scene.head()
+        wait_until("that every route runs for the first time", lambda: self._all_run(self.scene.checkpoints(), head, {}), 120)
 
     def drop_store(self):
         if self.scene and self.checker:
@@ -151,8 +155,8 @@ class Torture:
         if any(each.forgets for each in faults):
             self._end_forgetful(outcome)
             return
-        over = time.monotonic()
-        self.wait_for_all(faults, outcome, scene.head())
+        over, before_end = time.monotonic(), scene.checkpoints()
+        self.wait_for_all(faults, outcome, scene.head(), before_end)
         outcome.again_s = time.monotonic() - over
         if self.judge_time and outcome.again_s > AGAIN_S:
             outcome.slow = 1
@@ -244,21 +248,23 @@ class Torture:
 
     # --- every route runs again
 
-    def wait_for_all(self, faults, outcome, head):
-        """Until every partition of every route runs and has passed `head`. Decides what a person must decide."""
+    def wait_for_all(self, faults, outcome, head, since=None):
+        """Until every partition of every route runs and has reached `head`, or, with since, has moved beyond where it was then.
+        Decides what a person must decide."""
         scene, end, decided = self.scene, time.monotonic() + PATIENCE_S, {}
         while True:
             rows = scene.checkpoints()
             self._decide(rows, faults, outcome, decided)
-            if outcome.violations or self._all_run(rows, head):
+            if outcome.violations or self._all_run(rows, head, since or {}):
                 return
             if time.monotonic() > end:
                 self._stuck(rows, outcome, head)
                 return
             time.sleep(0.05)
 
-    def _all_run(self, rows, head):
-        return all(key in rows and rows[key][1] == "RUNNING" and rows[key][0] >= head for key in self._wanted())
+    def _all_run(self, rows, head, since):
+        return all(key in rows and rows[key][1] == "RUNNING" and
+                   rows[key][0] >= min(head, since[key][0] + 1 if key in since else head) for key in self._wanted())
 
     def _wanted(self):
         return [(route, partition) for route in ROUTES for partition in range(self.scene.partitions)]
