@@ -208,7 +208,9 @@ class Torture:
 
     def play(self, faults, chance, looks=None):
         """Lets every fault happen, each from a moment on, and end; meanwhile it looks whether any checkpoint is ahead."""
-        looks, failures, after, threads = chance.random() < 0.5 if looks is None else looks, [], chance.uniform(0.2, 1), []
+        failures, threads, after = [], [], chance.uniform(0.2, 1)
+        looks = chance.random() < 0.5 if looks is None else looks
+        looks = looks and not any(each.forgets for each in faults)
         for each in faults:
             steps = each.begin(self.scene, random.Random(chance.random()))
             threads.append(threading.Thread(target=self._let_happen, args=(each, steps, after, failures)))
