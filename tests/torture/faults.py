@@ -76,13 +76,16 @@ def mend_redis(scene, *words):
 
 @fault("relay-kill", "relay", "started again")
 def relay_kill(scene, chance):
-    """kill -9 of one relay, or of both"""
-    victims = scene.relays if chance.random() < 0.4 else [chance.choice(scene.relays)]
-    for relay in victims:
-        relay.kill()
-    yield chance.uniform(0, 1.5)
-    for relay in victims:
-        relay.start()
+    """kill -9 of one relay, or of both, up to ten times in a row"""
+    for _ in range(chance.randint(3, 10)):
+        victims = scene.relays if chance.random() < 0.4 else [chance.choice(scene.relays)]
+        for relay in victims:
+            relay.kill()
+            scene.kills += 1
+        yield chance.choice([0, chance.uniform(0, 1.5)])
+        for relay in victims:
+            relay.start()
+        yield chance.uniform(0.1, 1.2)
 
 
 @fault("relay-freeze", "relay", "SIGCONT, behind its lease")
@@ -256,7 +259,7 @@ def kafka_kill(scene, chance):
 @fault("kafka-away", "Kafka", "it answers again")
 def kafka_away(scene, chance):
     """unavailable, for up to a minute (in the short form some seconds): frozen, or refusing connections"""
-    seconds = chance.uniform(3, 5) if scene.short else chance.choice([5, 15, 30, 60])
+    seconds = chance.uniform(3, 5) if scene.short else chance.choice([5, 15, 60])
     if chance.random() < 0.5:
         os.kill(scene.kafka.pid, signal.SIGSTOP)
         yield seconds

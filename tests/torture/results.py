@@ -45,12 +45,13 @@ class Results:
         """One round. A seed is a run: its next round is kept, so that it can go on."""
         mine = self.of(code)
         row = mine["faults"].setdefault(outcome.name, {"rounds": 0, "violations": {}, "asked": 0, "broker": 0, "events": 0,
-                                                       "longest_s": 0.0, "sum_s": 0.0, "slow": 0})
+                                                       "longest_s": 0.0, "sum_s": 0.0, "slow": 0, "kills": 0})
         row["rounds"] += 1
         row["asked"] += outcome.asked
         row["broker"] += outcome.broker
         row["events"] += outcome.events
         row["slow"] += outcome.slow
+        row["kills"] = row.get("kills", 0) + outcome.kills
         row["longest_s"] = round(max(row["longest_s"], outcome.again_s), 2)
         row["sum_s"] = round(row["sum_s"] + outcome.again_s, 2)
         for invariant, _ in outcome.violations:

@@ -25,7 +25,7 @@ class Outcome:
     def __init__(self, number, name):
         self.number, self.name = number, name
         self.violations, self.asked, self.broker, self.events, self.slow = [], 0, 0, 0, 0
-        self.again_s, self.seconds = 0.0, 0.0
+        self.again_s, self.seconds, self.kills = 0.0, 0.0, 0
         self.spoiled = False  # the store is of no use for another round
 
     def wrong(self, invariant, text):
@@ -80,9 +80,11 @@ class Torture:
         self.scene = self.checker = None
         self.stores_left = self.rounds_left = 0
 
-    def _pick(self, chance):
-        """A fault, each as often as any other; sometimes two at once."""
-        first = chance.choice(self.available())
+    def _pick(self, number, chance):
+        """Each fault once in a while, in an order that the seed shuffles; now and then another one with it."""
+        deck = self.available()
+        random.Random("%d deck %d" % (self.seed, number // len(deck))).shuffle(deck)
+        first = deck[number % len(deck)]
         if first.forgets or chance.random() >= PAIRS:
             return [first.name]
         others = [each for each in self.available() if each is not first and not each.forgets and
@@ -99,7 +101,7 @@ class Torture:
         chance = random.Random("%d/%d" % (self.seed, number))
         began = time.monotonic()
         self.prepare(chance)
-        names = names or self._pick(chance)
+        names = names or self._pick(number, chance)
         outcome = Outcome(number, " + ".join(names))
         print("round %d: %s (seed %d)" % (number, outcome.name, self.seed), flush=True)
         try:
@@ -149,9 +151,10 @@ class Torture:
 
     def _torture(self, faults, chance, outcome):
         scene, before = self.scene, self.scene.head()
-        scene.noted, scene.fallen = [], set()
+        scene.noted, scene.fallen, scene.kills = [], set(), 0
         scene.write(chance.randrange(1 << 30))
         self.play(faults, chance)
+        outcome.kills = scene.kills
         if any(each.forgets for each in faults):
             self._end_forgetful(outcome)
             return

@@ -177,6 +177,7 @@ class Scene:
     def __init__(self, program, tools, short, relays=2):
         self.program, self.tools, self.short = program, tools, short
         self.noted = []  # what faults found wrong: (invariant, text)
+        self.kills = 0  # of relays, with SIGKILL
         self.fallen = set()  # routes whose sink has lost what it had, or some of it
         self.proxies = {name: Proxy(tools) for name in ("store", "writers", "redis", "kafka")}
         self.postgres = Server("postgres", "max_connections=100", "checkpoint_timeout=30s")
