@@ -6,6 +6,8 @@
 
 #include <stdlib.h>
 
+#define STANDSTILL 100000
+
 struct due {
 	struct due *next;
 	int64_t at_us;
@@ -27,11 +29,12 @@ struct sim_loop {
 	struct loop base;
 	struct sim_loop *world; // whose clock and list count; itself for the world's own
 	bool frozen;
-	bool dead, buried; // a process that was killed, and whose end was told
+	bool dead; // a process that was killed
 	loop_fn *on_death;
 	void *on_death_arg;
 	struct due *first;
-	struct sim_loop *killed; // the world's: one that is to be buried
+	struct sim_loop *killed; // the world's: those that are to be buried
+	struct sim_loop *next_killed;
 	int64_t now_us;
 	bool stopped;
 };
@@ -95,20 +98,24 @@ static struct due *take_next(struct sim_loop *world, int64_t until_us)
 
 static void bury(struct sim_loop *world)
 {
-	struct sim_loop *killed = world->killed;
-	world->killed = NULL;
-	if (!killed || killed->buried)
-		return;
-	killed->buried = true;
-	killed->on_death(killed->on_death_arg);
+	struct sim_loop *killed;
+	while ((killed = world->killed) != NULL) {
+		world->killed = killed->next_killed;
+		if (killed->on_death)
+			killed->on_death(killed->on_death_arg);
+	}
 }
 
 void sim_run_until(struct loop *loop, int64_t until_us)
 {
 	struct sim_loop *self = of(loop);
 	struct due *due;
+	int ran = 0; // at this moment
 	self->stopped = false;
 	while (!self->stopped && (due = take_next(self, until_us)) != NULL) {
+		ran = due->at_us > self->now_us ? 0 : ran + 1;
+		if (ran > STANDSTILL)
+			sim_violation("time stands still: what runs asks again and again to run at once");
 		if (due->at_us > self->now_us)
 			self->now_us = due->at_us;
 		if (due->timer)
@@ -240,6 +247,7 @@ void sim_loop_kill(struct loop *loop)
 	if (self->dead || !self->on_death)
 		return;
 	self->dead = true;
+	self->next_killed = self->world->killed;
 	self->world->killed = self;
 }
 
@@ -250,13 +258,17 @@ bool sim_loop_is_dead(const struct loop *loop)
 
 void sim_loop_revive(struct loop *loop)
 {
-	struct sim_loop *self = of(loop);
+	struct sim_loop *self = of(loop), **at = &self->world->killed;
+	while (*at && *at != self)
+		at = &(*at)->next_killed;
+	if (*at)
+		*at = self->next_killed;
 	for (struct due *due = self->world->first, *next; due; due = next) {
 		next = due->next;
 		if (due->loop == self && due->post)
 			drop(self, due);
 	}
-	self->dead = self->buried = self->frozen = false;
+	self->dead = self->frozen = false;
 }
 
 void sim_after(struct loop *loop, int64_t delay_us, loop_fn *fn, void *arg)

@@ -211,8 +211,16 @@ static void do_hset(const struct meow_bytes *arguments, size_t count, struct buf
 	buffer_printf(reply, ":%zu\r\n", (count - 2) / 2);
 }
 
+static int64_t epoch_now(void)
+{
+	return redis.now.epoch_there ? strtoll(redis.now.epoch, NULL, 10) : 0;
+}
+
 static void do_set(const struct meow_bytes *arguments, struct buffer *reply)
 {
+	if (number_in(arguments[2]) < epoch_now())
+		sim_violation("an owner of epoch %ld claims Redis, which one of epoch %ld has claimed",
+			(long)number_in(arguments[2]), (long)epoch_now());
 	snprintf(redis.now.epoch, sizeof(redis.now.epoch), "%.*s", (int)arguments[2].size, arguments[2].data);
 	redis.now.epoch_there = true;
 	redis.epoch_version++;
@@ -317,6 +325,16 @@ static void maybe_trouble(void)
 
 static size_t run_queued(const struct redis_client *client, struct buffer *reply, bool *ret_claims);
 
+// Only whoever claimed it last may write.
+static void judge_exec(struct redis_client *client, bool claims)
+{
+	if (claims)
+		snprintf(client->claimed, sizeof(client->claimed), "%s", redis.now.epoch);
+	else if (strcmp(client->claimed, redis.now.epoch) != 0)
+		sim_violation("a batch of the owner %s is applied, and %s has claimed Redis", client->claimed, redis.now.epoch);
+	sim_step(client->process, claims ? REDIS_DID_CLAIM : REDIS_DID_EXEC);
+}
+
 static void do_exec(struct redis_client *client, struct buffer *reply)
 {
 	bool claims = false;
@@ -325,7 +343,7 @@ static void do_exec(struct redis_client *client, struct buffer *reply)
 	else if (!watches_hold(client))
 		buffer_put_text(reply, "*-1\r\n");
 	else if (run_queued(client, reply, &claims) > 0)
-		sim_step(client->process, claims ? REDIS_DID_CLAIM : REDIS_DID_EXEC);
+		judge_exec(client, claims);
 	client->multi = client->aborted = false;
 	client->watch_count = client->queued_count = 0;
 	buffer_clear(&client->queued, SIZE_MAX);

@@ -15,6 +15,7 @@ struct redis_client {
 		uint64_t version;        // where it stood
 	} watches[REDIS_WATCHES];
 	size_t watch_count;
+	char claimed[64];    // the epoch key as it set it
 	bool multi, aborted; // between MULTI and EXEC; a command was refused there
 	struct buffer queued;
 	size_t queued_count;

@@ -23,7 +23,7 @@ static void choose_sink(struct world *world, const struct sim_sink *only)
 	world->sink = only ? only : chosen;
 	world->sink_settings =
 		(struct sim_sink_settings){.fail_percent = (unsigned)sim_between(0, 8), .partitions = (int)sim_between(1, 4)};
-	bool poison = sim_chance(20), late = sim_chance(50);
+	bool poison = sim_chance(30), late = sim_chance(50);
 	if (!poison || !world->sink->refuses)
 		return;
 	world->sink_settings.poison = sim_between(5, 120);
@@ -56,7 +56,7 @@ static void choose_route(struct world *world)
 		.backoff_most_ms = 500,
 		.drain_ms = 3000,
 		.lease_ms = sim_between(50, 600),
-		.checkpoint_ms = sim_between(1, 300)};
+		.checkpoint_ms = sim_chance(30) ? 1 : sim_between(1, 300)};
 }
 
 static bool can_befall(const struct world *world, enum trouble trouble)
@@ -92,7 +92,7 @@ static void choose(struct world *world, const struct sim_sink *only)
 	world->relay_count = world->trouble == STORE_RESTORED || sim_chance(50) ? 1 : RELAYS;
 	world->freezes = world->trouble != STORE_RESTORED && sim_chance(50);
 	world->deaths = sim_chance(40) ? 0 : (unsigned)sim_between(1, 6);
-	world->settings.steady = world->trouble == NOTHING;
+	world->settings.steady = world->trouble == NOTHING || world->trouble == PAUSED || world->trouble == STORE_CRASHES;
 }
 
 // Whatever befell it is over: from now on everything must go well.

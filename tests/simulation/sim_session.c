@@ -67,7 +67,7 @@ static void schedule(struct sim_session *session)
 	if (session->scheduled || !session->first)
 		return;
 	session->scheduled = true; // what was sent is done, whatever became of who sent it
-	bool stalls = session->store->settings.lost_percent && sim_chance(1);
+	bool stalls = sim_chance(session->store->settings.lost_percent);
 	int64_t delay_us = stalls ? sim_between(1000, 1500000) : sim_between(20, 400);
 	sim_after(session->first->done ? session->loop : session->store->loop, delay_us, work, session);
 }

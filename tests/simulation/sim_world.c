@@ -148,6 +148,8 @@ void world_cause_trouble(void *arg)
 	int64_t known = world->sink->remembers ? world->sink->delivered() : 0;
 	if (!known)
 		known = known_to_executors(world);
+	if (world->happened)
+		return;
 	world->happened = true;
 	world_counts.troubles[world->trouble]++;
 	switch (world->trouble) {
@@ -200,6 +202,8 @@ void world_operate(struct world *world)
 		return;
 	if (position && position == world->sink_settings.poison) {
 		world_counts.skipped++;
+		if (world->trouble == SINK_LOSES_TAIL && sim_chance(50))
+			world_cause_trouble(world); // while the route stands
 		sim_store_skip(world->store, position);
 	} else if (world->resumes > 0 && says_lost(reason)) {
 		world->resumes--;
