@@ -113,6 +113,16 @@ void sim_store_note_start(struct sim_store *store)
 
 // --- what befalls it ---
 
+void sim_store_write_before_doze(struct sim_store *store)
+{
+	store->write_before_doze = true;
+}
+
+bool sim_store_wrote_before_doze(const struct sim_store *store)
+{
+	return !store->write_before_doze;
+}
+
 void sim_store_resume(struct sim_store *store)
 {
 	store->row.stop_kept = false;
@@ -124,15 +134,17 @@ void sim_store_pause(struct sim_store *store, bool paused)
 	store->row.paused = paused;
 }
 
-void sim_store_raise_generation(struct sim_store *store)
+bool sim_store_raise_generation(struct sim_store *store)
 {
 	if (!store->row.there)
-		return;
+		return false;
 	memset(store->dead, 0, sizeof(store->dead)); // it comes again
 	store->row.generation++;
+	store->row.error_position = 0;
 	store->row.delivered = store->row.position = store->start;
 	free(store->row.fingerprint);
 	store->row.fingerprint = NULL;
+	return true;
 }
 
 void sim_store_restore(struct sim_store *store)

@@ -196,6 +196,24 @@ static void only_what_has_stopped_is_resumed_or_skipped(void **state)
 	meow_store_close(store);
 }
 
+// What was to be skipped comes again by itself; to skip it now would leave out all that precedes it.
+static void a_stop_is_no_place_to_skip_from_behind_a_rewind(void **state)
+{
+	(void)state;
+	struct meow_store *store = fresh_store();
+	struct meow_error err;
+	begin_work(store, "s");
+	commit_work(store, "s", 2, 2);
+	const struct store_work_state failed = {.state = "FAILED", .reason = "no", .error_position = 3};
+	assert_ok(store_work_report(store, "s", &failed, &err), err);
+	assert_ok(store_subscription_rewind(store, "s", 0, &err), err);
+	assert_fails(store_subscription_skip(store, "s", 3, &err), err, MEOW_INVALID);
+	struct store_subscriptions one = list(store, "s");
+	assert_int_equal(one.items[0].checkpoint.position, 0);
+	store_subscriptions_free(&one);
+	meow_store_close(store);
+}
+
 // The subscription "s" as it stands.
 static struct checkpoint standing(struct meow_store *store)
 {
@@ -360,6 +378,7 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(a_rewind_goes_back_in_a_new_generation),
 	cmocka_unit_test(only_what_nobody_works_on_is_deleted),
 	cmocka_unit_test(only_what_has_stopped_is_resumed_or_skipped),
+	cmocka_unit_test(a_stop_is_no_place_to_skip_from_behind_a_rewind),
 	cmocka_unit_test(a_bulk_load_is_all_or_nothing),
 };
 SUITE(suite_work, tests);
