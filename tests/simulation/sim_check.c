@@ -110,6 +110,22 @@ static void check_set_aside(const struct world *world)
 	}
 }
 
+// A rewind: all of it once more.
+static void check_rewound(const struct world *world)
+{
+	bool *again = calloc((size_t)sim_store_head(world->store) + 1, sizeof(*again));
+	if (!again)
+		abort();
+	for (size_t i = world->rewound_at; i < sim_ledger_count(); i++)
+		again[sim_ledger_position(i)] = true;
+	for (int64_t id = sim_store_start(world->store) + 1; id <= sim_store_head(world->store); id++) {
+		const struct meow_event *event = sim_store_at(world->store, id);
+		if (event && world_wants(event) && !again[id] && !is_left_out(world, id))
+			sim_violation("position %ld was not published again after the rewind", (long)id);
+	}
+	free(again);
+}
+
 void check_end(const struct world *world)
 {
 	if (world->trouble == STORE_RESTORED && world->happened)
@@ -121,6 +137,8 @@ void check_end(const struct world *world)
 	if (!world->gave_up)
 		check_order(world);
 	check_all_there(world);
+	if (world->rewound)
+		check_rewound(world);
 	if (world->route_settings.set_aside)
 		check_set_aside(world);
 }
@@ -160,17 +178,29 @@ void check_behind(struct world *world)
 	world_stop(world);
 }
 
-// While the route dozes, writers wake it: nobody waits for the guard, which comes once a second.
+static void check_woken(const struct world *world)
+{
+	sim_run_until(world->loop, sim_now(world->loop) + 150000);
+	const struct meow_event *event = sim_store_last(world->store);
+	if (world_wants(event) && !sim_ledger_has(event->position))
+		sim_violation("position %ld woke nobody", (long)event->position);
+}
+
+// While the route dozes, writers wake it: nobody waits for the guard, which comes once a second. One that wrote just before
+// the doze is seen by the second look.
 void check_wake_up(struct world *world)
 {
 	for (int i = 0; i < 4; i++) {
 		sim_run_until(world->loop, sim_now(world->loop) + sim_between(0, 4000000));
 		sim_store_write(world->store);
-		sim_run_until(world->loop, sim_now(world->loop) + 150000);
-		const struct meow_event *event = sim_store_last(world->store);
-		if (world_wants(event) && !sim_ledger_has(event->position))
-			sim_violation("position %ld woke nobody", (long)event->position);
+		check_woken(world);
 	}
+	sim_store_write_before_doze(world->store);
+	for (int i = 0; i < 300 && !sim_store_wrote_before_doze(world->store); i++)
+		sim_run_until(world->loop, sim_now(world->loop) + 10000);
+	if (!sim_store_wrote_before_doze(world->store))
+		sim_violation("the route does not go to sleep");
+	check_woken(world);
 }
 
 // --- leases ---

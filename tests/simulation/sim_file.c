@@ -27,7 +27,7 @@ static struct {
 	size_t begins; // in the ledger: before that it was rotated away
 	size_t flushed;
 	bool torn;
-	int64_t generation;
+	int64_t generation;               // of the last line
 	struct sim_file_connector *owner; // has the lock
 } file;
 
@@ -104,6 +104,7 @@ static bool write_lines(struct sim_file_connector *connector, const struct batch
 		char line[FINGERPRINT_LINE_SIZE]; // what it will show of its event
 		fingerprint_line_text(event, line);
 		sim_ledger_add(event->position, event->aggregate_id, event->version, line);
+		file.generation = connector->generation;
 		if (sim_step(connector->loop, FILE_DID_WRITE))
 			continue;
 		file.torn = sim_chance(50); // in the middle of the next line
@@ -199,9 +200,9 @@ static void open_file(struct connector *base, int64_t delivered_before)
 
 static void begin(struct connector *base, int64_t behind, const char *fingerprint)
 {
+	(void)base;
 	(void)behind;
 	(void)fingerprint;
-	file.generation = ((struct sim_file_connector *)base)->generation; // of the lines to come
 }
 
 static size_t admit(struct connector *base, const struct batch *batch, struct meow_error *err)

@@ -90,7 +90,7 @@ static void committed(struct kafka_helper *helper)
 static void end_transaction(struct kafka_helper *helper)
 {
 	helper->done.requests = 1;
-	bool doubtful = sim_random() % 200 < sim_kafka_fail_percent();
+	bool doubtful = sim_random() % 80 < sim_kafka_fail_percent();
 	if (doubtful && sim_chance(40)) { // nobody knows: it has arrived, or will, or never will
 		fail(helper, MEOW_UNKNOWN_OUTCOME, "whether the transaction was committed is not known");
 		if (sim_chance(40))

@@ -85,6 +85,8 @@ static void choose(struct world *world, const struct sim_sink *only)
 	choose_store(world);
 	choose_route(world);
 	world->trouble = sim_chance(40) ? NOTHING : (enum trouble)sim_between(1, TROUBLES - 1);
+	if (world->sink_settings.poison && sim_chance(25))
+		world->trouble = SINK_LOSES_TAIL; // while it stands at the poison
 	if (!can_befall(world, world->trouble))
 		world->trouble = NOTHING;
 	if (world->trouble == STORE_RESTORED)

@@ -204,6 +204,14 @@ static void check_checkpoint(const struct sim_store *store, const struct checkpo
 					"the checkpoint stands at %ld, and %ld may still commit", (long)save->position, (long)open->ids[i]);
 }
 
+static void do_doze(struct sim_store *store)
+{
+	if (store->write_before_doze)
+		sim_store_write(store);
+	store->write_before_doze = false;
+	store->doze_until_us = sim_now(store->loop) + 2000000;
+}
+
 void serve(struct sim_store *store, struct request *request)
 {
 	if (request->kind == READ)
@@ -213,7 +221,7 @@ void serve(struct sim_store *store, struct request *request)
 	else if (request->kind == LOOK)
 		request->number = store->last; // the holders come later, in a snapshot of their own
 	else if (request->kind == DOZE)
-		store->doze_until_us = sim_now(store->loop) + 2000000;
+		do_doze(store);
 	else if (request->kind == SAVE)
 		do_save(store, request);
 	else if (request->kind == ASIDE)

@@ -53,12 +53,15 @@ bool sim_store_is_dead(const struct sim_store *store, int64_t position); // set 
 
 // One transaction more, which commits within some milliseconds.
 void sim_store_write(struct sim_store *store);
+// The same, right before the next doze takes effect: so it notifies nobody. False until then.
+void sim_store_write_before_doze(struct sim_store *store);
+bool sim_store_wrote_before_doze(const struct sim_store *store);
 
 // As the operator's commands.
 void sim_store_skip(struct sim_store *store, int64_t position);
 void sim_store_resume(struct sim_store *store);
 void sim_store_pause(struct sim_store *store, bool paused);
-void sim_store_raise_generation(struct sim_store *store);
+bool sim_store_raise_generation(struct sim_store *store); // false: there is no checkpoint yet
 
 // What befalls it. Restored from a copy of some time ago, or failed over to a standby without the tail: what was
 // committed since is gone, its ids are drawn again, connections are lost.

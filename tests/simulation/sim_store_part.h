@@ -62,6 +62,7 @@ struct sim_store {
 	struct transaction *open;
 	uint64_t transactions;
 	int64_t doze_until_us;
+	bool write_before_doze;
 	struct row row;
 	struct sim_session *sessions;
 	uint64_t session_count;

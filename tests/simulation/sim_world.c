@@ -162,7 +162,8 @@ void world_cause_trouble(void *arg)
 		world->resumes = 10; // to before its first batch
 		return;
 	case GENERATION_RISES:
-		sim_store_raise_generation(world->store);
+		world->rewound = sim_store_raise_generation(world->store);
+		world->rewound_at = sim_ledger_count();
 		return;
 	case PAUSED:
 		sim_store_pause(world->store, true);
@@ -202,7 +203,7 @@ void world_operate(struct world *world)
 		return;
 	if (position && position == world->sink_settings.poison) {
 		world_counts.skipped++;
-		if (world->trouble == SINK_LOSES_TAIL && sim_chance(50))
+		if (world->trouble == SINK_LOSES_TAIL)
 			world_cause_trouble(world); // while the route stands
 		sim_store_skip(world->store, position);
 	} else if (world->resumes > 0 && says_lost(reason)) {

@@ -50,9 +50,11 @@ struct world {
 	unsigned deaths; // of processes, at steps
 	bool running;    // else nobody starts a process that died
 	bool happened;
-	bool must_stop; // the store is behind what the sink or the executor knows
-	int resumes;    // that the operator may still give
-	bool gave_up;   // a person let the route go on without what a sink had lost
+	bool rewound;      // and then everything must be published again,
+	size_t rewound_at; // behind this entry of the ledger
+	bool must_stop;    // the store is behind what the sink or the executor knows
+	int resumes;       // that the operator may still give
+	bool gave_up;      // a person let the route go on without what a sink had lost
 };
 
 // For the last lines: what the seeds brought about.
