@@ -60,6 +60,14 @@ bool holds_end(const struct holds *holds, struct meow_bytes type, struct meow_by
 	return there && holds->items[at]->behind;
 }
 
+size_t holds_beyond(const struct holds *holds, int64_t position)
+{
+	size_t count = 0;
+	for (size_t i = 0; i < holds->count; i++)
+		count += !holds->items[i]->behind || holds->items[i]->behind > position;
+	return count;
+}
+
 static struct hold *add(struct holds *holds, struct meow_bytes type, struct meow_bytes id, int64_t from)
 {
 	bool there;

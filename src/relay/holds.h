@@ -23,6 +23,9 @@ MEOW_MUST_USE bool holds_add(struct holds *holds, struct meow_bytes type, struct
 // Whether what stands at this position is held until a retry that lies behind it.
 bool holds_end(const struct holds *holds, struct meow_bytes type, struct meow_bytes id);
 
+// How many are held beyond this position.
+size_t holds_beyond(const struct holds *holds, int64_t position);
+
 // Replaces all by what struct checkpoint has of them (NULL: none). False without memory, or for anything else.
 MEOW_MUST_USE bool holds_read(struct holds *holds, const char *text);
 

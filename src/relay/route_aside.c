@@ -11,6 +11,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+static void show_held(const struct route *route, int64_t position)
+{
+	atomic_store(&route->env.metrics->held_aggregates, holds_beyond(&route->aside.holds, position));
+}
+
 bool route_aside_refresh(struct route *route, const struct checkpoint *loaded, struct meow_error *err)
 {
 	struct route_metrics *metrics = route->env.metrics;
@@ -22,7 +27,7 @@ bool route_aside_refresh(struct route *route, const struct checkpoint *loaded, s
 	aside->open = loaded->dead_letters;
 	atomic_store(&metrics->dead_letters, (uint64_t)loaded->dead_letters);
 	atomic_store(&metrics->dead_letter_age_us, loaded->dead_letter_age_us);
-	atomic_store(&metrics->held_aggregates, aside->holds.count);
+	show_held(route, loaded->position);
 	if (!route->settings.set_aside && loaded->dead_letters)
 		return error_set(err, MEOW_CONFIG,
 			"%" PRId64
@@ -85,9 +90,11 @@ static bool take_out(struct route *route, struct batch *batch, size_t index, con
 	buffer_put_char(out, '}');
 	memmove(&batch->events[index], &batch->events[index + 1], (batch->count - index - 1) * sizeof(event));
 	batch_cut(batch, batch->count - 1);
-	// One that was set aside before has its retry still, of which the store knows.
-	aside->stale |= holds_end(&aside->holds, event.aggregate_type, event.aggregate_id);
-	return !out->failed && holds_add(&aside->holds, event.aggregate_type, event.aggregate_id, event.position);
+	// Where its aggregate is held up to a certain place, it may have been set aside before: the store knows how long for. What
+	// comes behind that place is not in this batch, or free.
+	bool ends = is_held(route, &event) && holds_end(&aside->holds, event.aggregate_type, event.aggregate_id);
+	aside->stale |= ends;
+	return !out->failed && (ends || holds_add(&aside->holds, event.aggregate_type, event.aggregate_id, event.position));
 }
 
 // Writes the dead letters of the batch, which is left with what the sink will take.
@@ -147,7 +154,7 @@ static void on_aside(void *arg, const struct meow_error *err)
 	struct route *route = route_aside_answered(arg, err, true);
 	if (!route)
 		return;
-	atomic_store(&route->env.metrics->held_aggregates, route->aside.holds.count);
+	show_held(route, window_mark(route->window).position);
 	route_aside_publish(route);
 	route_aside_go_on(route);
 }
@@ -168,12 +175,17 @@ static void on_loaded(void *arg, const struct checkpoint *loaded, const struct m
 	struct meow_error reason;
 	if (!route)
 		return;
-	if (holds_read(&route->aside.holds, loaded->held)) {
+	bool ok = holds_read(&route->aside.holds, loaded->held) || error_no_memory(&reason);
+	if (ok && route->aside.holds.count && !route->settings.set_aside)
+		ok = error_set(&reason, MEOW_CONFIG,
+			"the sink lost events that were dead letters and are to be published again, and on_poison is stop: set it "
+			"to "
+			"set-aside, then `meowmx subscription resume %s`",
+			route->settings.name);
+	if (ok)
 		route_aside_go_on(route);
-		return;
-	}
-	error_no_memory(&reason);
-	route_fail(route, &reason, false);
+	else
+		route_fail(route, &reason, false);
 }
 
 // Whether it has to wait for the store.
@@ -186,6 +198,14 @@ static bool begin(struct route *route, struct batch *batch)
 		session_checkpoint_load(
 			route->session, route->settings.name, route->layout, route->settings.partition, on_loaded, &route->opening);
 		return true;
+	}
+	if (!route->settings.set_aside) { // it only waited for that
+		aside->first = batch->next;
+		if (route->poison)
+			batch_destroy(batch);
+		else
+			route_publish_up_to_poison(route, batch);
+		return false;
 	}
 	if (batch->place)
 		return route_retry(route, batch);

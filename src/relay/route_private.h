@@ -172,6 +172,7 @@ void route_opened(struct route *route, const struct connector_memory *memory);
 void route_run(struct route *route);
 void route_delivered(struct route *route, struct batch *batch);
 void route_publish(struct route *route, struct batch *batch); // takes it; what is left of it goes to the sink
+void route_publish_up_to_poison(struct route *route, struct batch *batch); // takes it; the route stops there
 size_t route_admitted(
 	struct route *route, const struct batch *batch); // of its events; notes the one that never will be
 void route_make_room(struct route *route);

@@ -35,6 +35,9 @@ void route_run(struct route *route)
 	struct meow_error err;
 	if (!route_lease_check(route))
 		return;
+	// A sink that fell back lacks what was published again since; which letters those are, the store says once it has the
+	// checkpoint that is saved below.
+	route->aside.stale = route->chosen_delivered < route->checkpoint.delivered;
 	// A sink may know less of the same event than the store's checkpoint does.
 	bool known = route->loaded_fingerprint && route->chosen_delivered == route->checkpoint.delivered;
 	window_reset(route->window, route->chosen_delivered, route->chosen_position,
@@ -181,7 +184,7 @@ void route_publish(struct route *route, struct batch *batch)
 	}
 }
 
-static void publish_up_to_poison(struct route *route, struct batch *batch)
+void route_publish_up_to_poison(struct route *route, struct batch *batch)
 {
 	size_t count = batch->count ? route_admitted(route, batch) : 0;
 	if (route->poison) {
@@ -212,10 +215,10 @@ static void on_batch(void *arg, struct batch *batch)
 	}
 	end_at_cut(route, batch);
 	route->watch.filtered += partition_keep(batch, route->settings.partition, route->settings.partitions);
-	if (route->settings.set_aside)
+	if (route->settings.set_aside || route->aside.stale || route->aside.first)
 		route_aside_take(route, batch);
 	else
-		publish_up_to_poison(route, batch);
+		route_publish_up_to_poison(route, batch);
 	route_update_metrics(route);
 }
 

@@ -6,6 +6,8 @@ Redis with a small proto-max-bulk-len stands for a sink that refuses what is too
 """
 import json
 import os
+import signal
+import subprocess
 import sys
 import unittest
 
@@ -206,6 +208,51 @@ class OnPostgres(Operated):
             self.assertEqual(version, after.get(aggregate, 0))
             after[aggregate] = version + 1
         self.assertEqual(self.verified()[0]["records"], 70)
+
+    def test_a_redis_that_fell_back_gets_what_was_retried_again(self):
+        self.fill()
+        self.start(self.routes)
+        self.wait_caught_up("cache")
+        self.stop()
+        (position,) = [key for key in self.client.ask("KEYS", "meowmx:*:cache:0:0")]
+        for key in ("events0", position):
+            self.client.ask("COPY", key, "old" + key)
+        self.allow()
+        self.good("dead", "retry", "cache", "--yes")  # 10 to 13
+        self.append(1, "a")
+        self.start(self.routes)
+        wait_until("all", lambda: self.dead() == [], 20)
+        self.append(1, "c")
+        self.wait_caught_up("cache")
+        self.stop()
+        arrived = self.arrived()
+        self.assertEqual(arrived[5:], [(10, 3, "a", 2), (11, 6, "a", 3), (12, 7, "a", 4), (13, 8, "c", 0), (14, 14, "a", 5),
+                                       (15, 15, "c", 1)])
+        for key in ("events0", position):
+            self.client.ask("RENAME", "old" + key, key)
+        self.start(self.routes)
+        wait_until("the same again", lambda: self.arrived() == arrived, 20)
+        self.assertEqual(self.dead(), [])
+        self.stop()
+
+    def test_what_was_discarded_is_not_published_when_it_is_read_again(self):
+        self.fill()
+        self.append(2, "a")  # 10 11: behind what was delivered
+        self.start(self.routes)
+        self.wait_caught_up("cache")
+        self.allow()
+        self.good("dead", "discard", "cache", "--yes")
+        wait_until("that none is held", lambda: self.metric("meowmx_held_aggregates") == 0)
+        self.process.send_signal(signal.SIGSTOP)
+        if not self.sqlite:  # a lost connection: it goes on from what was delivered
+            subprocess.run(["psql", "-Xq", self.url, "-c", "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE "
+                            "datname = current_database() AND pid <> pg_backend_pid()"], check=True,
+                           stdout=subprocess.DEVNULL)
+        self.append(1, "b")
+        self.append(1, "a")
+        self.process.send_signal(signal.SIGCONT)
+        self.wait_caught_up("cache", 30)
+        self.assertEqual(self.ids(), [1, 2, 4, 5, 9, 12, 13])
 
     def verified(self, status=0):
         """What `verify` found of the route, as JSON and as text."""

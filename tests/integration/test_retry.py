@@ -21,11 +21,12 @@ COUNT = 6  # aggregates with a large event, of which nine more follow
 class Retried(Operated):
     lease = "1s"
 
-    def configured(self, limit):
+    def configured(self, limit, prefix=""):
         routes = {"audit": self.to_file("on_poison: set-aside, ")}
         for name, delivery in (("topics", "at-least-once"), ("once", "exactly-once")) if kafka else ():
-            routes[name] = ("{on_poison: set-aside, kafka: {topic: %s, delivery: %s, partitions: 2, client: "
-                            "{bootstrap.servers: '%s', message.max.bytes: %d}}}" % (name, delivery, kafka.url, limit))
+            routes[name] = ("{partitions: %d, on_poison: set-aside, kafka: {topic: %s, delivery: %s, partitions: 2, client: "
+                            "{bootstrap.servers: '%s', message.max.bytes: %d}}}" %
+                            (2 if name == "once" else 1, prefix + name, delivery, kafka.url, limit))
         return routes
 
     def arrived(self, name):
@@ -92,6 +93,37 @@ class Retried(Operated):
             self.assertEqual(len(seen), 25 + 10 * COUNT)
         done = self.run_meowmx("verify", "-c", self.config)
         self.assertEqual(done.returncode, 0, done.stdout)
+
+
+    @unittest.skipIf(NO_KAFKA, "no Kafka connector")
+    def test_a_broker_that_refuses_one_again_and_then_takes_it(self):
+        """Only the broker knows its limit: each time the sink is given up, and what precedes the event is sent."""
+        self.append(1, "a")
+        self.append(1, "a", size=1500000)  # 2
+        self.append(1, "a")
+        self.append(2, "b")
+        routes = {name: text for name, text in self.configured(5000000, "broker-").items() if name != "audit"}
+        self.start(routes)
+        for name in routes:
+            self.wait_caught_up(name, 60)
+            self.assertEqual([letter["position"] for letter in self.dead(name)], [2, 3])
+            self.good("dead", "retry", name, "--yes")
+        self.append(1, "b")
+        for name in routes:
+            wait_until("the end of its retries", lambda: [letter.get("retry_at", 0) for letter in self.dead(name)] == [0, 0],
+                       40)
+            self.wait_caught_up(name, 60)
+            self.assertEqual([position for position, _, _ in self.arrived("broker-" + name)].count(2), 0)
+            subprocess.run([os.path.join(TOOLS, "kafka_edit"), kafka.url, "settings", "broker-" + name,
+                            "max.message.bytes=5000000"], check=True)
+            self.good("dead", "retry", name, "--yes")
+            wait_until("all", lambda: self.dead(name) == [], 40)
+            self.wait_caught_up(name, 60)
+            arrived = [(version, position) for position, aggregate, version in self.arrived("broker-" + name)
+                       if aggregate == "a"]
+            self.assertEqual(list(dict.fromkeys(arrived)), [(0, 1), (1, 2), (2, 3)])
+            self.assertEqual(len(arrived) == 3 or name == "topics", True)
+        self.stop()
 
 
 if __name__ == "__main__":

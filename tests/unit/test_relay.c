@@ -142,6 +142,8 @@ static void an_aggregate_is_held_from_its_first_dead_letter_on(void **state)
 	assert_false(holds_has(&holds, order, b, 21)); // behind its retry
 	assert_true(holds_end(&holds, order, b));
 	assert_true(holds_has(&holds, order, a, 21));
+	assert_int_equal(holds_beyond(&holds, 19), 2);
+	assert_int_equal(holds_beyond(&holds, 20), 1);
 	assert_false(holds_end(&holds, order, a));
 	assert_false(holds_has(&holds, bytes_of("orde"), bytes_of("ra"), 7));
 	assert_true(holds_add(&holds, order, a, 9));
