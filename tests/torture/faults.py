@@ -424,8 +424,8 @@ def redis_busy(scene, chance):
 @fault("relay-memory", "relay", "memory is there again")
 def relay_memory(scene, chance):
     """each n-th allocation of its own code or hiredis' fails, for a while"""
-    scene.write_knob(struct.pack("=q", 0))
-    knob = scene.hook_relays(os.path.join(scene.tools, "libstarve.so"), STARVE_KNOB="{knob}",
+    off = struct.pack("=q", 0)
+    knob = scene.hook_relays(os.path.join(scene.tools, "libstarve.so"), off, STARVE_KNOB="{knob}",
                              STARVE_OF="{program}:/libhiredis")
     turn(knob, struct.pack("=q", chance.choice([20, 100, 500, 3000])))
     end = time.monotonic() + chance.uniform(0.5, 3)
@@ -435,7 +435,7 @@ def relay_memory(scene, chance):
             if relay.process.poll() is not None:
                 scene.say("the relay ended with %d for want of memory" % relay.process.returncode)
                 relay.start()
-    turn(knob, struct.pack("=q", 0))
+    turn(knob, off)
     for relay in scene.relays:
         relay.start()
 
@@ -455,8 +455,7 @@ def relay_disk(scene, chance):
        needs=lambda _: None if fake_clock() else "libfaketime is not installed")
 def relay_clock(scene, chance):
     """its clock jumps by an hour, ahead, back, or both"""
-    scene.write_knob(b"+0")
-    knob = scene.hook_relays(fake_clock(), FAKETIME_TIMESTAMP_FILE="{knob}", FAKETIME_NO_CACHE="1",
+    knob = scene.hook_relays(fake_clock(), b"+0", FAKETIME_TIMESTAMP_FILE="{knob}", FAKETIME_NO_CACHE="1",
                              FAKETIME_DONT_FAKE_MONOTONIC="1")
     for jump in chance.choice([[1], [-1], [1, -1]]):
         turn(knob, b"%+dh" % jump)

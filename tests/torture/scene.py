@@ -3,6 +3,7 @@
 The servers stay for many rounds. A store with its topics, streams and files can be begun anew among them at any time:
 `fresh`.
 """
+import atexit
 import glob
 import os
 import re
@@ -38,7 +39,15 @@ def mounted_disk():
     folder = os.path.join(scratch(), "disk")
     os.makedirs(folder, exist_ok=True)
     done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=400m", "tmpfs", folder], stderr=subprocess.DEVNULL, check=False)
-    return folder if done.returncode == 0 else None
+    if done.returncode != 0:
+        return None
+    atexit.register(unmount, folder)  # before the scratch folder goes
+    return folder
+
+
+def unmount(folder):
+    if os.path.ismount(folder):
+        subprocess.run(["umount", "--lazy", folder], check=False)
 
 
 def fake_clock():
@@ -177,6 +186,7 @@ class Scene:
     def __init__(self, program, tools, short, relays=2):
         self.program, self.tools, self.short = program, tools, short
         self.noted = []  # what faults found wrong: (invariant, text)
+        self.knobs = 0
         self.kills = 0  # of relays, with SIGKILL
         self.fallen = set()  # routes whose sink has lost what it had, or some of it
         self.proxies = {name: Proxy(tools) for name in ("store", "writers", "redis", "kafka")}
@@ -290,7 +300,7 @@ class Scene:
         for proxy in self.proxies.values():
             proxy.close()
         if self.disk:
-            subprocess.run(["umount", self.disk], check=False)
+            unmount(self.disk)
 
     # --- writers
 
@@ -349,17 +359,13 @@ class Scene:
         return max([os.path.getsize(self.file_path(partition)) for partition in range(self.partitions)
                     if os.path.exists(self.file_path(partition))], default=0)
 
-    @staticmethod
-    def knob():
-        return os.path.join(scratch(), "knob")
-
-    def write_knob(self, value):
-        with open(self.knob(), "wb") as knob:
-            knob.write(value)
-
-    def hook_relays(self, library, **environment):
-        """Starts them anew with a library before the C library, and a knob that it reads: the file's path."""
-        knob = self.knob()
+    def hook_relays(self, library, off, **environment):
+        """Starts them anew with a library before the C library, and a knob that it reads: the path of a file of their own,
+        which says `off`."""
+        self.knobs += 1
+        knob = os.path.join(scratch(), "knob-%d" % self.knobs)
+        with open(knob, "wb") as out:
+            out.write(off)
         names = {name: value.format(knob=knob, program=self.program) for name, value in environment.items()}
         for relay in self.relays:
             relay.stop()
