@@ -32,44 +32,54 @@ def partition_of(aggregate, partitions):
     return (value ^ value >> 33) % partitions
 
 
-class Streams:
-    """The entries of the Redis streams."""
-    parsed = False
+class Reader:
+    """Of one sink. What it has read is kept until somebody takes it: reading may end in the middle."""
+    parsed = False  # whether data is part of a JSON text
 
     def __init__(self, scene):
-        self.scene, self.last = scene, {}
+        self.scene, self.found = scene, []
 
-    def read(self):
-        client, entries = Redis(self.scene.redis.port, timeout=60), []
-        try:
-            for partition in range(self.scene.partitions):
-                for kind in TYPES:
-                    entries += self._stream(client, self.scene.stream(partition, kind), partition)
-        except OSError as failure:
-            raise Unreadable("redis: %s" % failure) from failure
-        finally:
-            client.close()
-        return entries
-
-    def _stream(self, client, stream, partition):
-        found = []
-        for identity, fields in client.ask("XRANGE", stream, "(" + self.last[stream] if stream in self.last else "-", "+"):
-            fields = dict(zip(fields[::2], fields[1::2]))
-            found.append(Entry(int(identity.split("-")[0]), fields["aggregate_id"], int(fields["version"]), fields["data"],
-                               partition))
-            self.last[stream] = identity
+    def take(self):
+        found, self.found = self.found, []
         return found
 
 
-class Files:
-    """The lines of the files."""
-    parsed = True  # their data is part of the line's JSON
+class Streams(Reader):
+    """The entries of the Redis streams."""
 
     def __init__(self, scene):
-        self.scene, self.offsets = scene, collections.Counter()
+        super().__init__(scene)
+        self.last = {}
 
     def read(self):
-        entries = []
+        try:
+            client = Redis(self.scene.redis.port, timeout=60)
+            try:
+                for partition in range(self.scene.partitions):
+                    for kind in TYPES:
+                        self._stream(client, self.scene.stream(partition, kind), partition)
+            finally:
+                client.close()
+        except (OSError, RuntimeError) as failure:
+            raise Unreadable("redis: %s" % failure) from failure
+
+    def _stream(self, client, stream, partition):
+        for identity, fields in client.ask("XRANGE", stream, "(" + self.last[stream] if stream in self.last else "-", "+"):
+            fields = dict(zip(fields[::2], fields[1::2]))
+            self.found.append(Entry(int(identity.split("-")[0]), fields["aggregate_id"], int(fields["version"]),
+                                    fields["data"], partition))
+            self.last[stream] = identity
+
+
+class Files(Reader):
+    """The lines of the files."""
+    parsed = True
+
+    def __init__(self, scene):
+        super().__init__(scene)
+        self.offsets = collections.Counter()
+
+    def read(self):
         for partition in range(self.scene.partitions):
             path = self.scene.file_path(partition)
             if not os.path.exists(path):
@@ -81,31 +91,28 @@ class Files:
                         break  # torn, or being written
                     self.offsets[partition] += len(line)
                     event = json.loads(line, parse_float=str)
-                    entries.append(Entry(event["position"], event["aggregate_id"], event["version"], event["data"],
-                                         partition))
-        return entries
+                    self.found.append(Entry(event["position"], event["aggregate_id"], event["version"], event["data"],
+                                            partition))
 
 
-class Topics:
+class Topics(Reader):
     """The records of a route's topics that a read_committed consumer gets."""
-    parsed = False
 
     def __init__(self, scene, route):
-        self.scene, self.pattern, self.next = scene, "%s.%s.*" % (route, scene.name), {}
+        super().__init__(scene)
+        self.pattern, self.next = "%s.%s.*" % (route, scene.name), {}
 
     def read(self):
         dump = subprocess.run([os.path.join(self.scene.tools, "kafka_dump"), self.scene.kafka.url, self.pattern],
                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, check=False)
         if dump.returncode != 0:
             raise Unreadable(dump.stderr.strip())
-        entries = []
         for line in dump.stdout.split("\n")[:-1]:
             topic, partition, offset, position, _, key, version, _, data = line.split("\t")
             if int(offset) < self.next.get((topic, partition), 0):
                 continue
             self.next[topic, partition] = int(offset) + 1
-            entries.append(Entry(int(position), key, int(version), data, (topic, partition)))
-        return entries
+            self.found.append(Entry(int(position), key, int(version), data, (topic, partition)))
 
 
 class Sink:
@@ -115,9 +122,9 @@ class Sink:
         self.route, self.reader = route, reader
         self.seen, self.next_version, self.places = set(), {}, {}
 
-    def judge(self, entries, store, faults):
+    def judge(self, store, faults):
         """Of what was read anew: order, repeats, what the store does not have."""
-        for entry in entries:
+        for entry in self.reader.take():
             if self.places.setdefault(entry.aggregate, entry.place) != entry.place:
                 faults.append(("order", "%s: %s is in %s and in %s" % (self.route, entry.aggregate, entry.place,
                                                                         self.places[entry.aggregate])))
@@ -169,11 +176,12 @@ class Checker:
 
     def _read_sinks(self, routes, session):
         """First the sinks, then the store: so what they have is committed in what it shows."""
-        entries = {route: self.sinks[route].reader.read() for route in routes}
+        for route in routes:
+            self.sinks[route].reader.read()
         self._read_store(session)
         faults = []
         for route in routes:
-            self.sinks[route].judge(entries[route], self.store, faults)
+            self.sinks[route].judge(self.store, faults)
         return faults
 
     def in_the_middle(self, routes):
@@ -206,7 +214,8 @@ class Checker:
         for route in sorted(ONCE):
             self.begin_anew(route)
             sink, seen = self.sinks[route], set()
-            for entry in sink.reader.read():
+            sink.reader.read()
+            for entry in sink.reader.take():
                 partition = partition_of(entry.aggregate, self.scene.partitions)
                 if (partition, entry.position) in seen:
                     faults.append(("twice", "%s: position %d of partition %d, which the store forgot" % (

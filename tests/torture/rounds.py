@@ -167,10 +167,10 @@ class Torture:
         if not outcome.violations:
             self.wait_for_all(faults, outcome, scene.head())
         self._forget_the_fallen()
-        outcome.violations += scene.noted
         if not outcome.violations:
             outcome.violations += self.checker.at_the_end()
             self.verify(before, outcome)
+        outcome.violations += scene.noted
         outcome.events = scene.head() - before
         self._look_at_relays(outcome)
         outcome.spoiled = outcome.spoiled or bool(outcome.violations)

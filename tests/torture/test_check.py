@@ -15,14 +15,18 @@ class Made:
     parsed = False
 
     def __init__(self, entries=()):
-        self.entries = list(entries)
+        self.entries, self.away = list(entries), False
 
     def read(self):
-        read, self.entries = self.entries, []
-        return read
+        pass
 
-    @staticmethod
-    def ask(_, last):
+    def take(self):
+        taken, self.entries = self.entries, []
+        return taken
+
+    def ask(self, _, last):
+        if self.away:
+            raise OSError("away")
         return [event for event in EVENTS if event[0] > last]
 
 
@@ -82,6 +86,14 @@ class Case(unittest.TestCase):
         Scene.position = 8
         self.addCleanup(setattr, Scene, "position", 9)
         self.assertEqual(self.found(self.whole()[:-1], check=check), [])
+
+    def test_what_was_read_while_the_store_was_away_is_not_forgotten(self):
+        def check(checker):
+            Scene.quick.away = True
+            self.assertRaises(OSError, checker.in_the_middle, ["cache"])
+            Scene.quick.away = False
+            return checker.in_the_middle(["cache"])
+        self.assertEqual(self.found(self.whole(), check=check), [])
 
     def test_the_hash_is_the_relays(self):
         # Those that tests/unit/test_partition.c pins.
