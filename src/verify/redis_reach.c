@@ -203,7 +203,9 @@ static bool expect_host(SSL *session, const char *host)
 	struct in6_addr address;
 	if (inet_pton(AF_INET, host, &address) == 1 || inet_pton(AF_INET6, host, &address) == 1)
 		return X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(session), host) == 1;
-	return SSL_set1_host(session, host) == 1 && SSL_set_tlsext_host_name(session, host) == 1;
+	// SSL_set_tlsext_host_name, whose cast clang does not bear: it copies the name.
+	return SSL_set1_host(session, host) == 1 &&
+		   SSL_ctrl(session, SSL_CTRL_SET_TLSEXT_HOSTNAME, TLSEXT_NAMETYPE_host_name, (void *)(uintptr_t)host) == 1;
 }
 
 static bool speak_tls(redisContext *connection, const struct config_section *settings, const char *host,
