@@ -206,8 +206,10 @@ static void check_checkpoint(const struct sim_store *store, const struct checkpo
 
 static void do_doze(struct sim_store *store)
 {
-	if (store->write_before_doze)
+	if (store->write_before_doze) {
+		store->doze_until_us = 0; // as the first doze finds it, or one behind a crash
 		sim_store_write(store);
+	}
 	store->write_before_doze = false;
 	store->doze_until_us = sim_now(store->loop) + 2000000;
 }
