@@ -109,7 +109,7 @@ static struct batch *split(struct batch *batch, size_t index)
 	return rest;
 }
 
-// Cuts the first batch at the place, and puts one for the retry between.
+// Cuts the first batch at the place, and puts one for the retry between; or before it, if none of its events come first.
 static bool make_place(struct route *route, int64_t place)
 {
 	struct route_aside *aside = &route->aside;
@@ -117,12 +117,18 @@ static bool make_place(struct route *route, int64_t place)
 	size_t before = 0;
 	while (before < batch->count && batch->events[before].position < place)
 		before++;
+	if (retry)
+		retry->place = retry->position = place;
+	if (retry && before == 0 && batch->count > 0) {
+		retry->next = batch;
+		aside->first = retry;
+		return true;
+	}
 	struct batch *rest = retry ? split(batch, before) : NULL;
 	if (!rest) {
 		batch_destroy(retry);
 		return false;
 	}
-	retry->place = retry->position = place;
 	retry->next = rest;
 	batch->next = retry;
 	batch->position = place - 1;
