@@ -238,6 +238,25 @@ void serve(struct sim_store *store, struct request *request)
 
 // --- answers ---
 
+static void answer_load(struct sim_store *store, struct request *request, const struct meow_error *err)
+{
+	const struct row *row = &store->row;
+	struct checkpoint loaded = {.subscription = "sim",
+		.delivered = row->delivered,
+		.position = row->position,
+		.fingerprint = row->fingerprint,
+		.state = row->there ? row->state : NULL,
+		.stop_kept = row->stop_kept,
+		.resume_from_store = row->resume,
+		.paused = row->paused,
+		.generation = row->generation,
+		.epoch = row->epoch,
+		.reason = *row->reason ? row->reason : NULL,
+		.error_position = row->error_position};
+	loaded.held = held_text(store, &loaded.dead_letters);
+	request->fn.checkpoint(request->arg, err ? NULL : &loaded, err);
+}
+
 void serve_answer(struct request *request, const struct meow_error *err)
 {
 	struct sim_store *store = request->session->store;
@@ -246,7 +265,6 @@ void serve_answer(struct request *request, const struct meow_error *err)
 		.store.system_identifier = 1,
 		.store.timeline = store->timeline};
 	strcpy(info.store.store_id, "00000000-0000-4000-8000-000000000001");
-	struct row *row = &store->row;
 	switch (request->kind) {
 	case OPEN:
 		request->fn.open(request->arg, err ? NULL : &info, err);
@@ -282,23 +300,9 @@ void serve_answer(struct request *request, const struct meow_error *err)
 		request->fn.event(request->arg, err || !there ? NULL : &store->events[id - 1]->event, err);
 		return;
 	}
-	case LOAD: {
-		struct checkpoint loaded = {.subscription = "sim",
-			.delivered = row->delivered,
-			.position = row->position,
-			.fingerprint = row->fingerprint,
-			.state = row->there ? row->state : NULL,
-			.stop_kept = row->stop_kept,
-			.resume_from_store = row->resume,
-			.paused = row->paused,
-			.generation = row->generation,
-			.epoch = row->epoch,
-			.reason = *row->reason ? row->reason : NULL,
-			.error_position = row->error_position};
-		loaded.held = held_text(store, &loaded.dead_letters);
-		request->fn.checkpoint(request->arg, err ? NULL : &loaded, err);
+	case LOAD:
+		answer_load(store, request, err);
 		return;
-	}
 	case ASIDE:
 	case SAVE: {
 		struct meow_error conflict;
