@@ -307,9 +307,8 @@ static void open_sink(struct connector *base, int64_t delivered)
 static void begin(struct connector *base, int64_t delivered, const char *fingerprint)
 {
 	bool same = ((struct sim_connector *)base)->upheavals == sink.upheavals;
-	(void)fingerprint;
-	if (sink.remembers && same && delivered > sink.delivered)
-		sink.delivered = delivered; // the operator's decision
+	if (sink.remembers && same && fingerprint && delivered > sink.delivered)
+		sink.delivered = delivered; // the operator's decision; without a fingerprint nothing was delivered yet
 }
 
 static size_t admit(struct connector *base, const struct batch *batch, struct meow_error *err)
