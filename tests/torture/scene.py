@@ -4,7 +4,6 @@ The servers stay for many rounds. A store with its topics, streams and files can
 `fresh`.
 """
 import atexit
-import glob
 import os
 import re
 import resource
@@ -48,12 +47,6 @@ def mounted_disk():
 def unmount(folder):
     if os.path.ismount(folder):
         subprocess.run(["umount", "--lazy", folder], check=False)
-
-
-def fake_clock():
-    """libfaketime, None where it is not installed."""
-    found = glob.glob("/usr/lib/*/faketime/libfaketimeMT.so.1")
-    return found[0] if found else None
 
 
 class Relay:
