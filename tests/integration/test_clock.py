@@ -146,6 +146,7 @@ class Jumps(Clock):
         self.assertEqual(len(before), 2)
         client = Redis(redis.port)
         self.there_and_back(lambda: client.ask("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"))
+        wait_until("all entries", lambda: int(client.ask("XLEN", "events")) >= self.appended, 15)
         self.assertEqual(self.epochs(), before)  # by the database's clock no lease has run out
         self.finish()
         positions = [int(entry[0].split("-")[0]) for entry in client.ask("XRANGE", "events", "-", "+")]
