@@ -10,6 +10,8 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#define DETACHED_MS 100
+
 struct ask {
 	struct ask *next;
 	struct kafka_answer answer;
@@ -35,6 +37,7 @@ struct kafka_client {
 	pthread_cond_t changed;
 	struct ask_list asked, answered;
 	bool closing;
+	bool detached; // from the loop: the thread takes what librdkafka reports
 };
 
 static void push(struct ask_list *list, struct ask *ask)
@@ -95,11 +98,25 @@ void kafka_client_wake(struct kafka_client *client)
 		return;
 }
 
+// A commit that the connector has left behind waits for all reports to be taken, and the loop takes none any more.
+static void drop_event(struct kafka_client *client)
+{
+	rd_kafka_event_t *event = rd_kafka_queue_poll(client->queue, DETACHED_MS);
+	if (event != NULL)
+		rd_kafka_event_destroy(event);
+}
+
 static void *run_asker(void *arg)
 {
 	struct kafka_client *client = arg;
 	pthread_mutex_lock(&client->lock);
 	while (!client->closing) {
+		if (client->detached) {
+			pthread_mutex_unlock(&client->lock);
+			drop_event(client);
+			pthread_mutex_lock(&client->lock);
+			continue;
+		}
 		struct ask *ask = pop(&client->asked);
 		if (ask == NULL) {
 			pthread_cond_wait(&client->changed, &client->lock);
@@ -218,6 +235,10 @@ void kafka_client_detach(struct kafka_client *client)
 {
 	loop_io_destroy(client->io);
 	client->io = NULL;
+	pthread_mutex_lock(&client->lock);
+	client->detached = true;
+	pthread_cond_signal(&client->changed);
+	pthread_mutex_unlock(&client->lock);
 }
 
 void kafka_client_destroy(struct kafka_client *client)

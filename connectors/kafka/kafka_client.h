@@ -23,7 +23,8 @@ MEOW_MUST_USE struct kafka_client *kafka_client_create(
 // name server that does not answer. All topic handles and events must be gone. Takes NULL.
 void kafka_client_destroy(struct kafka_client *client);
 
-// Leaves the loop: wake is not called any more, and from now on any one thread may use and destroy the client.
+// Leaves the loop: wake is not called any more, what librdkafka reports is dropped (a commit under way waits for that), and
+// from now on any one thread may use and destroy the client.
 void kafka_client_detach(struct kafka_client *client);
 
 // Wakes the loop as librdkafka's own events do. Any thread.
