@@ -3,8 +3,8 @@
 //   kafka_dump BROKERS TOPIC...        TOPIC may end in * for all topics that begin so
 //
 // One line a record, fields divided by tabs: topic, partition, offset, position, aggregate type, key, version, event
-// type, and the value with its tabs and line breaks as blanks. What the record does not have is "-". Partitions are
-// read one after the other up to the end that they had when the program started, and only committed records. That end is
+// type, the value with its tabs and line breaks as blanks, and the generation. What the record does not have is "-".
+// Partitions are read one after the other up to the end that they had when the program started, and only committed records. That end is
 // the true one: what was just committed is waited for, until the broker lets a consumer of committed records see it.
 #include <librdkafka/rdkafka.h>
 
@@ -26,7 +26,7 @@ static rd_kafka_t *connect_to(const char *brokers, const char *isolation)
 	char why[512];
 	const char *settings[][2] = {{"bootstrap.servers", brokers}, {"group.id", "kafka_dump"},
 		{"enable.auto.commit", "false"}, {"enable.partition.eof", "true"}, {"auto.offset.reset", "earliest"},
-		{"fetch.wait.max.ms", "10"}, {"isolation.level", isolation}, {"log_level", "2"}};
+		{"isolation.level", isolation}, {"fetch.wait.max.ms", "10"}, {"log_level", "2"}};
 	rd_kafka_conf_t *conf = rd_kafka_conf_new();
 	rd_kafka_t *client;
 
@@ -56,25 +56,30 @@ static void print_header(const rd_kafka_message_t *message, const char *name)
 		putchar('-');
 	else
 		print_text(value, size);
-	putchar('\t');
 }
 
 static void print_message(const rd_kafka_message_t *message)
 {
 	printf("%s\t%d\t%lld\t", rd_kafka_topic_name(message->rkt), (int)message->partition, (long long)message->offset);
 	print_header(message, "meowmx-position");
+	putchar('\t');
 	print_header(message, "meowmx-aggregate-type");
+	putchar('\t');
 	if (message->key)
 		print_text(message->key, message->key_len);
 	else
 		putchar('-');
 	putchar('\t');
 	print_header(message, "meowmx-version");
+	putchar('\t');
 	print_header(message, "meowmx-event-type");
+	putchar('\t');
 	if (message->payload)
 		print_text(message->payload, message->len);
 	else
 		putchar('-');
+	putchar('\t');
+	print_header(message, "meowmx-generation");
 	putchar('\n');
 }
 
