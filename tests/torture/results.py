@@ -6,6 +6,7 @@ import datetime
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 
 from servers import ROOT
@@ -15,6 +16,9 @@ CODE = ["src", "connectors", "schemas"]
 
 
 def git(*words):
+    """What git answers; None if it fails, or is not there."""
+    if not shutil.which("git"):
+        return None
     done = subprocess.run(["git", "-C", ROOT, *words], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
                           check=False)
     return done.stdout.strip() if done.returncode == 0 else None
