@@ -162,6 +162,22 @@ int kafka_partition_count(const char *servers, const char *topic)
 	return count;
 }
 
+// Every partition has a leader, as far as the broker knows that answers.
+static bool is_known(rd_kafka_t *client, const char *topic)
+{
+	const struct rd_kafka_metadata *metadata = list_topics(client);
+	bool known = false;
+	for (int i = 0; i < metadata->topic_cnt; i++) {
+		if (strcmp(metadata->topics[i].topic, topic) != 0)
+			continue;
+		known = metadata->topics[i].partition_cnt > 0;
+		for (int j = 0; j < metadata->topics[i].partition_cnt; j++)
+			known = known && metadata->topics[i].partitions[j].leader >= 0;
+	}
+	rd_kafka_metadata_destroy(metadata);
+	return known;
+}
+
 void kafka_create_topic(const char *servers, const char *name, const char *config, const char *value)
 {
 	char text[512];
@@ -183,6 +199,9 @@ void kafka_create_topic(const char *servers, const char *name, const char *confi
 	rd_kafka_event_destroy(event);
 	rd_kafka_NewTopic_destroy(topic);
 	rd_kafka_queue_destroy(queue);
+	int looks = 0;
+	while (!is_known(client, name))
+		assert_true(looks++ < 10000);
 	rd_kafka_destroy(client);
 }
 
