@@ -108,7 +108,7 @@ class Topics(Reader):
         if dump.returncode != 0:
             raise Unreadable(dump.stderr.strip())
         for line in dump.stdout.split("\n")[:-1]:
-            topic, partition, offset, position, _, key, version, _, data = line.split("\t")
+            topic, partition, offset, position, _, key, version, _, data, _ = line.split("\t")
             if int(offset) < self.next.get((topic, partition), 0):
                 continue
             self.next[topic, partition] = int(offset) + 1
