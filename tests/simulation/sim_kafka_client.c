@@ -69,6 +69,15 @@ static void drop_queue(struct kafka_client *client)
 	client->count = 0;
 }
 
+static void drop_events(struct kafka_client *client)
+{
+	for (struct event *event; (event = client->events) != NULL; free(event)) {
+		client->events = event->next;
+		client->reports -= event->type == RD_KAFKA_EVENT_DR;
+	}
+	client->events_end = &client->events;
+}
+
 static void free_client(struct kafka_client *client)
 {
 	struct kafka_client **at = &clients;
@@ -77,8 +86,7 @@ static void free_client(struct kafka_client *client)
 	*at = client->next;
 	drop_queue(client);
 	free(client->queue);
-	for (struct event *event; (event = client->events) != NULL; free(event))
-		client->events = event->next;
+	drop_events(client);
 	for (struct answer *answer; (answer = client->answers) != NULL; free(answer)) {
 		client->answers = answer->next;
 		free(answer->answer.handle);
@@ -152,9 +160,11 @@ void kafka_client_destroy(struct kafka_client *client)
 	}
 }
 
+// From now on its own thread drops what is reported.
 void kafka_client_detach(struct kafka_client *client)
 {
 	client->wake = NULL;
+	drop_events(client);
 }
 
 rd_kafka_t *kafka_client_handle(const struct kafka_client *client)
