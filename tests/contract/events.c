@@ -125,6 +125,14 @@ static void compare(const struct contract_entry *entry)
 			entry->aggregate_type.data, entry->aggregate_id.data, entry->version, entry->type.data, entry->data.data);
 }
 
+static bool has_version(const struct contract_log *log, const struct contract_entry *of, int64_t version)
+{
+	for (size_t i = 0; i < log->count; i++)
+		if (log->entries[i].version == version && bytes_equal(log->entries[i].aggregate_id, of->aggregate_id))
+			return true;
+	return false;
+}
+
 void contract_log_check(const struct contract_log *log, int64_t last, bool total_order, bool repeats_allowed)
 {
 	int64_t versions[AGGREGATES];
@@ -140,7 +148,9 @@ void contract_log_check(const struct contract_log *log, int64_t last, bool total
 		if (repeat && !repeats_allowed)
 			fail_msg("event %" PRId64 " is there twice, or out of order", entry->position);
 		if (!repeat && entry->version != *version + 1)
-			fail_msg("event %" PRId64 " overtook version %" PRId64 " of its aggregate", entry->position, *version + 1);
+			fail_msg("event %" PRId64 ", entry %zu of %zu, overtook version %" PRId64 " of its aggregate, which %s",
+				entry->position, i, log->count, *version + 1,
+				has_version(log, entry, *version + 1) ? "comes later" : "is nowhere");
 		if (total_order && !repeat && entry->position < highest)
 			fail_msg("event %" PRId64 " comes behind event %" PRId64, entry->position, highest);
 		if (!repeat) {
