@@ -17,7 +17,7 @@ import urllib.request
 import psycopg
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
-from clients import free_port, wait_until  # noqa: E402
+from clients import Redis, free_port, wait_until  # noqa: E402
 from proxy import Proxy  # noqa: E402
 from servers import ROOT, Server, scratch  # noqa: E402
 
@@ -185,7 +185,11 @@ class Scene:
         self.proxies = {name: Proxy(tools) for name in ("store", "writers", "redis", "kafka")}
         self.postgres = Server("postgres", "max_connections=100", "checkpoint_timeout=30s")
         self.redis = self._redis_server()
-        self.replica = self._redis_server("replicaof=127.0.0.1 %d" % self.redis.port)
+        self.replica = self._redis_server()
+        # Not in its configuration: once it has taken the primary's place, it is one after a restart, too.
+        replica = Redis(self.replica.port)
+        replica.ask("REPLICAOF", "127.0.0.1", str(self.redis.port))
+        replica.close()
         self.disk = None if short else mounted_disk()
         # One that was killed may not come back before its controller has given the old one up.
         self.kafka = Server("kafka", "advertised.listeners=PLAINTEXT://127.0.0.1:%d" % self.proxies["kafka"].port,
@@ -198,9 +202,9 @@ class Scene:
         self.relays = [Relay(self, number) for number in range(relays)]
 
     @staticmethod
-    def _redis_server(*settings):
+    def _redis_server():
         return Server("redis", "appendonly=yes", "appendfsync=everysec", "repl-diskless-sync-delay=0",
-                      "busy-reply-threshold=200", *settings)
+                      "busy-reply-threshold=200")
 
     def route_to_servers(self):
         self.proxies["store"].tell("target", self.postgres.port)
