@@ -81,11 +81,12 @@ class Torture:
         self.stores_left = self.rounds_left = 0
 
     def _pick(self, number, chance):
-        """Each fault once in a while, in an order that the seed shuffles; now and then another one with it."""
+        """Each fault once in a while, in an order that the seed shuffles; in long runs now and then another one with
+        it."""
         deck = self.available()
         random.Random("%d deck %d" % (self.seed, number // len(deck))).shuffle(deck)
         first = deck[number % len(deck)]
-        if first.forgets or chance.random() >= PAIRS:
+        if self.short or first.forgets or chance.random() >= PAIRS:
             return [first.name]
         others = [each for each in self.available() if each is not first and not each.forgets and
                   not ((each.alone or first.alone) and each.on == first.on)]
