@@ -97,7 +97,7 @@ struct meow_query an_aggregate(const char *type, const char *id)
 int main(int argc, char **argv)
 {
 	static const struct suite *const suites[] = {&suite_append, &suite_load, &suite_aggregates, &suite_borrowed,
-		&suite_work, &suite_session, &suite_subscription, &suite_many};
+		&suite_work, &suite_session, &suite_leases, &suite_follower, &suite_letters, &suite_subscription, &suite_many};
 	int failed = 0;
 	for (size_t i = 0; i < sizeof(suites) / sizeof(*suites); i++)
 		if (argc < 2 || strcmp(argv[1], suites[i]->name) == 0)

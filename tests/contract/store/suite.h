@@ -79,7 +79,7 @@ struct suite {
 	size_t count;
 };
 extern const struct suite suite_append, suite_load, suite_aggregates, suite_borrowed, suite_work, suite_session,
-	suite_subscription, suite_many;
+	suite_leases, suite_follower, suite_letters, suite_subscription, suite_many;
 #define SUITE(variable, list) const struct suite variable = {#variable, list, sizeof(list) / sizeof(*(list))}
 
 #endif
