@@ -1,50 +1,11 @@
 // Every allocation of the library fails once, one after the other, on the way through its whole interface. The linker
-// leads the calls of our own objects to the functions below (--wrap); those inside other libraries are their own affair.
+// leads the calls of our own objects to refuse.h (--wrap); those inside other libraries are their own affair.
 // Nothing may crash or leak (the sanitizers look on), the error must say what it was, and the same call must then work.
 #include "counter.h"
 #include "database.h"
+#include "refuse.h"
 
 #include <string.h>
-
-static _Atomic long countdown; // the allocation at which it reaches 0 fails
-static _Atomic bool fired;
-
-void *__wrap_malloc(size_t size);
-void *__wrap_calloc(size_t count, size_t size);
-void *__wrap_realloc(void *memory, size_t size);
-char *__wrap_strdup(const char *text);
-void *__real_malloc(size_t size);
-void *__real_calloc(size_t count, size_t size);
-void *__real_realloc(void *memory, size_t size);
-char *__real_strdup(const char *text);
-
-static bool is_refused(void)
-{
-	if (countdown <= 0 || --countdown > 0)
-		return false;
-	fired = true;
-	return true;
-}
-
-void *__wrap_malloc(size_t size)
-{
-	return is_refused() ? NULL : __real_malloc(size);
-}
-
-void *__wrap_calloc(size_t count, size_t size)
-{
-	return is_refused() ? NULL : __real_calloc(count, size);
-}
-
-void *__wrap_realloc(void *memory, size_t size)
-{
-	return is_refused() ? NULL : __real_realloc(memory, size);
-}
-
-char *__wrap_strdup(const char *text)
-{
-	return is_refused() ? NULL : __real_strdup(text);
-}
 
 static bool on_postgres;
 

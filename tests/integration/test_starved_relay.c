@@ -1,10 +1,11 @@
 // Every allocation of the relay's own objects fails once, from the start of an executor until everything is in the sink, and
 // then each n-th one four times, so that recovery lacks memory, too. It may refuse to start, with an error that says so;
 // once it runs it gets on by itself, and the sink has each event once, in order. The linker leads the calls of our own
-// objects to the functions below (--wrap); a sanitizer sees what leaks. With tests/support/starve.c loaded before the C library
+// objects to refuse.h (--wrap); a sanitizer sees what leaks. With tests/support/starve.c loaded before the C library
 // it is a client library's allocations that fail.
 #include "counter.h"
 #include "database.h"
+#include "refuse.h"
 
 #include "base/log.h"
 #include "connectors/file/file.h"
@@ -25,20 +26,6 @@
 #define LONGEST_MS 20000
 #define LEAST_ALLOCATIONS 10
 
-static _Atomic long countdown; // the allocation at which it reaches 0 fails
-static _Atomic long period;    // and then again after so many
-static _Atomic int left;       // so often
-static _Atomic bool fired;
-
-void *__wrap_malloc(size_t size);
-void *__wrap_calloc(size_t count, size_t size);
-void *__wrap_realloc(void *memory, size_t size);
-char *__wrap_strdup(const char *text);
-void *__real_malloc(size_t size);
-void *__real_calloc(size_t count, size_t size);
-void *__real_realloc(void *memory, size_t size);
-char *__real_strdup(const char *text);
-
 extern _Atomic long starve_countdown __attribute__((weak)), starve_period __attribute__((weak));
 extern _Atomic int starve_left __attribute__((weak));
 extern _Atomic bool starve_fired __attribute__((weak));
@@ -57,36 +44,6 @@ static bool disarm(void)
 	bool library = &starve_countdown != NULL;
 	*(library ? &starve_countdown : &countdown) = 0;
 	return library ? starve_fired : fired;
-}
-
-static bool is_refused(void)
-{
-	if (countdown <= 0 || --countdown != 0)
-		return false;
-	fired = true;
-	if (--left > 0)
-		countdown = period;
-	return true;
-}
-
-void *__wrap_malloc(size_t size)
-{
-	return is_refused() ? NULL : __real_malloc(size);
-}
-
-void *__wrap_calloc(size_t count, size_t size)
-{
-	return is_refused() ? NULL : __real_calloc(count, size);
-}
-
-void *__wrap_realloc(void *memory, size_t size)
-{
-	return is_refused() ? NULL : __real_realloc(memory, size);
-}
-
-char *__wrap_strdup(const char *text)
-{
-	return is_refused() ? NULL : __real_strdup(text);
 }
 
 static bool on_postgres, to_redis;
