@@ -539,17 +539,23 @@ static bool say_why_not(
 		err, MEOW_INVALID, "what was named waits for its retry already: a relay has to run %s", filter->subscription);
 }
 
+// Says why if there was nothing to change.
+static bool dead_changed(struct meow_store *store, const struct store_dead_filter *filter, const char *verb,
+	int64_t count, int64_t *ret_count, struct meow_error *err)
+{
+	if (count == 0)
+		return say_why_not(store, filter, verb, err);
+	*ret_count = count;
+	return true;
+}
+
 bool store_dead_discard(
 	struct meow_store *store, const struct store_dead_filter *filter, int64_t *ret_count, struct meow_error *err)
 {
 	WITH_ERROR(err);
 	int64_t count;
-	if (!store->impl->dead_discard(store, filter, &count, error))
-		return false;
-	if (count == 0)
-		return say_why_not(store, filter, "discard", error);
-	*ret_count = count;
-	return true;
+	return store->impl->dead_discard(store, filter, &count, error) &&
+		   dead_changed(store, filter, "discard", count, ret_count, error);
 }
 
 bool store_dead_retry(
@@ -557,12 +563,8 @@ bool store_dead_retry(
 {
 	WITH_ERROR(err);
 	int64_t count;
-	if (!store->impl->dead_retry(store, filter, &count, error))
-		return false;
-	if (count == 0)
-		return say_why_not(store, filter, "retry", error);
-	*ret_count = count;
-	return true;
+	return store->impl->dead_retry(store, filter, &count, error) &&
+		   dead_changed(store, filter, "retry", count, ret_count, error);
 }
 
 bool store_subscription_adopt(struct meow_store *store, const struct store_adopt *wanted,
