@@ -92,13 +92,20 @@ static void address_finish(struct address *address)
 	free(address->path);
 }
 
+// 0 if it is none.
+static int port_of(struct meow_bytes text)
+{
+	int64_t port;
+	return text_to_int64(text, &port) && port > 0 && port <= UINT16_MAX ? (int)port : 0;
+}
+
 // "host", "host:port" or "[::1]:port". The host is a copy, NULL without memory.
 static char *split_host(const char *from, size_t size, int *port)
 {
 	const char *close = *from == '[' ? memchr(from, ']', size) : NULL;
 	const char *colon = close != NULL ? close + 1 : memrchr(from, ':', size);
 	if (colon != NULL && colon < from + size && *colon == ':')
-		*port = atoi(colon + 1);
+		*port = port_of((struct meow_bytes){colon + 1, (size_t)(from + size - colon - 1)});
 	if (close != NULL)
 		return decoded(from + 1, (size_t)(close - from - 1));
 	return decoded(from, colon != NULL ? (size_t)(colon - from) : size);
@@ -249,9 +256,11 @@ static char *ask_sentinel(const struct config_section *settings, const char *hos
 		log_in(context, place, config_text(settings, "sentinel_user"), config_text(settings, "sentinel_password"), err)
 			? ask(context, place, 3, words, err)
 			: NULL;
-	if (reply != NULL && reply->type == REDIS_REPLY_ARRAY && reply->elements == 2) {
+	bool known = reply != NULL && reply->type == REDIS_REPLY_ARRAY && reply->elements == 2;
+	if (known)
+		*ret_port = port_of((struct meow_bytes){reply->element[1]->str, reply->element[1]->len});
+	if (known && *ret_port > 0) {
 		found = strdup(reply->element[0]->str);
-		*ret_port = atoi(reply->element[1]->str);
 	} else if (reply != NULL) {
 		error_set(err, MEOW_UNAVAILABLE, "Sentinel at %s does not know the master \"%s\"", place, master);
 	}
