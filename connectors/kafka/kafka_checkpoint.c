@@ -315,8 +315,8 @@ static bool stuck(const struct reading *reading, struct meow_error *err)
 {
 	return error_set(err, MEOW_UNAVAILABLE,
 		"checkpoint topic %s cannot be read to its end in partition %d: no answer, or a transaction of somebody else "
-		"is "
-		"open there, where only this route may write, or the brokers have lost the end of one (kafka-transactions.sh "
+		"is open there, where only this route may write, or the brokers have lost the end of one "
+		"(kafka-transactions.sh "
 		"find-hanging; see docs/connectors.md)",
 		reading->checkpoint->topic, reading->checkpoint->partition);
 }

@@ -286,8 +286,7 @@ void kafka_topics_grow(struct kafka *kafka)
 		char text[MEOW_ERROR_TEXT_SIZE];
 		snprintf(text, sizeof(text),
 			"topic %s has %zu partitions instead of %zu: everything before this moment is %s, and aggregates may go on "
-			"in "
-			"other partitions",
+			"in other partitions",
 			topic->name, topic->grown, topic->partitions, kafka->exactly.on ? "committed" : "there");
 		kafka->topics.partitions += topic->grown - topic->partitions;
 		topic->partitions = topic->grown;

@@ -179,8 +179,7 @@ static void on_loaded(void *arg, const struct checkpoint *loaded, const struct m
 	if (ok && route->aside.holds.count && !route->settings.set_aside)
 		ok = error_set(&reason, MEOW_CONFIG,
 			"the sink lost events that were dead letters and are to be published again, and on_poison is stop: set it "
-			"to "
-			"set-aside, then `meowmx subscription resume %s`",
+			"to set-aside, then `meowmx subscription resume %s`",
 			route->settings.name);
 	if (ok)
 		route_aside_go_on(route);

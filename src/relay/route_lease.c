@@ -246,8 +246,7 @@ static void refuse_rival(struct route *route, const struct session_lease_state *
 	struct meow_error err;
 	error_set(&err, MEOW_CONFIG,
 		"%.100s runs a route of this name that publishes %.120s, and this one publishes %.120s: give one of them "
-		"another "
-		"name, or stop that relay first",
+		"another name, or stop that relay first",
 		state->rival, state->rival_publishes, route->settings.publishes);
 	stay_refused(route, &err);
 }
