@@ -22,7 +22,7 @@ static struct {
 	char *fingerprint;
 	unsigned connectors, owner; // how many there were; the one that opened it last
 	unsigned upheavals;         // an older connector notices
-	struct sim_connector *open; // NULL if none is
+	struct sim_connector *open; // those that are, the newest first: an idle one may not know yet that it lost its lease
 } sink;
 
 struct flight {
@@ -33,6 +33,7 @@ struct flight {
 
 struct sim_connector {
 	struct connector base;
+	struct sim_connector *next_open;
 	const struct connector_host *host;
 	void *host_arg;
 	struct loop *loop;
@@ -76,14 +77,20 @@ static int64_t delivered(void)
 	return sink.delivered;
 }
 
+static void look_soon(struct sim_connector *connector, int64_t delay_us)
+{
+	if (connector->scheduled)
+		return;
+	connector->scheduled = true;
+	sim_after(connector->loop, delay_us, work, connector);
+}
+
 static void calm(void)
 {
 	sink.settings.fail_percent = 0;
 	sink.settings.silent = false;
-	if (sink.open && !sink.open->scheduled) { // what it kept to itself is answered now
-		sink.open->scheduled = true;
-		sim_after(sink.open->loop, 0, work, sink.open);
-	}
+	for (struct sim_connector *open = sink.open; open; open = open->next_open)
+		look_soon(open, 0); // what it kept to itself is answered now
 }
 
 // --- what befalls it ---
@@ -108,10 +115,8 @@ static void lose_tail(void)
 	sink.fingerprint = strdup(sim_ledger_fingerprint(keep - 1));
 	sink.delivered = sim_ledger_position(keep - 1);
 	sink.upheavals++;
-	if (sink.open && !sink.open->scheduled) { // its connection breaks
-		sink.open->scheduled = true;
-		sim_after(sink.open->loop, sim_between(30, 3000), work, sink.open);
-	}
+	for (struct sim_connector *open = sink.open; open; open = open->next_open)
+		look_soon(open, sim_between(30, 3000)); // its connection breaks
 }
 
 // --- applying ---
@@ -260,6 +265,7 @@ static void confirmed(void *arg)
 		memory =
 			(struct connector_memory){sink.delivered ? MEMORY_HELD : MEMORY_EMPTY, sink.delivered, 0, sink.fingerprint};
 	connector->upheavals = sink.upheavals;
+	connector->next_open = sink.open;
 	sink.open = connector;
 	connector->host->opened(connector->host_arg, &memory);
 }
@@ -340,8 +346,11 @@ static void destroy(struct connector *base)
 	if (!connector)
 		return;
 	connector->destroyed = connector->over = true;
-	if (sink.open == connector)
-		sink.open = NULL;
+	struct sim_connector **at = &sink.open;
+	while (*at && *at != connector)
+		at = &(*at)->next_open;
+	if (*at)
+		*at = connector->next_open;
 	if (!connector->scheduled && !connector->held)
 		free(connector);
 }
