@@ -99,8 +99,12 @@ static bool produce_one(struct kafka *kafka, struct flight *flight)
 		return kafka_trouble(kafka, MEOW_UNAVAILABLE, "out of memory");
 	if (topic->state != TOPIC_READY)
 		return false;
-	switch (kafka_put(kafka, topic, event)) {
+	int32_t partition = kafka_partition_of(topic, event);
+	if (!kafka_first_lets_pass(kafka, topic, partition))
+		return false; // goes on with its report
+	switch (kafka_put(kafka, topic, partition, event)) {
 	case PUT_DONE:
+		kafka_first_sent(kafka, topic, partition);
 		flight->produced++;
 		flight->left++;
 		kafka->outstanding++;
@@ -204,6 +208,7 @@ static void note_record_failure(struct kafka *kafka, const rd_kafka_message_t *m
 void kafka_reports(struct kafka *kafka, rd_kafka_event_t *event)
 {
 	const rd_kafka_message_t *message;
+	int64_t now_us = loop_now_us(kafka->context.loop);
 	while ((message = rd_kafka_event_message_next(event)) != NULL) {
 		const struct meow_event *about = message->_private;
 		struct flight *flight = flight_of(kafka, about);
@@ -217,6 +222,7 @@ void kafka_reports(struct kafka *kafka, rd_kafka_event_t *event)
 			size_t index = (size_t)(about - flight->batch->events);
 			flight->acknowledged[index / 8] = (uint8_t)(flight->acknowledged[index / 8] | 1u << (index % 8));
 			flight->left--;
+			kafka_first_acknowledged(kafka_topic_of(kafka, about), message->partition, now_us);
 		} else if (!kafka_error_follows(message->err)) {
 			note_failure(kafka, message, about);
 		} else {

@@ -142,12 +142,13 @@ static bool encode(struct kafka *kafka, const struct meow_event *event, rd_kafka
 	return true;
 }
 
-static int32_t partition_of(const struct topic *topic, struct meow_bytes key)
+int32_t kafka_partition_of(const struct topic *topic, const struct meow_event *event)
 {
+	const struct meow_bytes key = event->aggregate_id;
 	return rd_kafka_msg_partitioner_murmur2(topic->handle, key.data, key.size, (int32_t)topic->partitions, NULL, NULL);
 }
 
-enum put_result kafka_put(struct kafka *kafka, struct topic *topic, const struct meow_event *event)
+enum put_result kafka_put(struct kafka *kafka, struct topic *topic, int32_t partition, const struct meow_event *event)
 {
 	struct meow_error err;
 	struct meow_bytes value;
@@ -159,7 +160,7 @@ enum put_result kafka_put(struct kafka *kafka, struct topic *topic, const struct
 	bool copy = kafka->exactly.on || kafka->context.encoder->format != ENCODE_DATA;
 	const rd_kafka_vu_t parts[] = {
 		{.vtype = RD_KAFKA_VTYPE_RKT, .u.rkt = topic->handle},
-		{.vtype = RD_KAFKA_VTYPE_PARTITION, .u.i32 = partition_of(topic, key)},
+		{.vtype = RD_KAFKA_VTYPE_PARTITION, .u.i32 = partition},
 		{.vtype = RD_KAFKA_VTYPE_MSGFLAGS, .u.i = copy ? RD_KAFKA_MSG_F_COPY : 0},
 		{.vtype = RD_KAFKA_VTYPE_KEY, .u.mem = {readable(key.data), key.size}},
 		{.vtype = RD_KAFKA_VTYPE_VALUE, .u.mem = {readable(value.data), value.size}},

@@ -1,6 +1,6 @@
 // kafka_part.h: what the files of the Kafka connector share. kafka.c has its life, kafka_topics.c the way from an event
-// to a topic that is there, kafka_flight.c the batches, kafka_message.c one event's message, kafka_exactly.c the
-// transactions of exactly-once delivery.
+// to a topic that is there, kafka_first.c the first message to a partition, kafka_flight.c the batches, kafka_message.c one
+// event's message, kafka_exactly.c the transactions of exactly-once delivery.
 #ifndef CONNECTORS_KAFKA_KAFKA_PART_H
 #define CONNECTORS_KAFKA_KAFKA_PART_H
 
@@ -28,9 +28,12 @@ struct topic {
 	enum topic_state state;
 	rd_kafka_topic_t *handle;
 	int64_t again_us;
-	bool noticed;      // that it is not there
-	size_t partitions; // that keys are spread over, while it is ready
-	size_t grown;      // more of them, to be taken when nothing is on its way; 0: no news
+	bool noticed;           // that it is not there
+	size_t partitions;      // that keys are spread over, while it is ready
+	size_t grown;           // more of them, to be taken when nothing is on its way; 0: no news
+	struct topic *namesake; // the oldest with this name, itself if no other has it; `topics` may give one to several
+	int64_t *heard_us;      // the oldest's, for each partition: when it last took a message of this producer
+	size_t heard_count;
 	const char *fault; // of TOPIC_BAD
 	char *name;
 	char memory[];
@@ -150,10 +153,22 @@ void kafka_topics_ask_again(void *kafka);
 // New numbers of partitions, if there are any, count from now on: nothing is on its way.
 void kafka_topics_grow(struct kafka *kafka);
 
+// --- kafka_first.c
+
+// False while the partition's first message is under way, or with trouble noted. Before kafka_first_sent.
+MEOW_MUST_USE bool kafka_first_lets_pass(struct kafka *kafka, struct topic *topic, int32_t partition);
+void kafka_first_sent(struct kafka *kafka, struct topic *topic, int32_t partition);
+void kafka_first_acknowledged(struct topic *topic, int32_t partition, int64_t now_us);
+void kafka_first_doubt(struct topic *topic);  // it may be another topic from now on
+void kafka_first_forget(struct topic *topic); // another producer begins, which has nothing under way
+
 // --- kafka_message.c
 
+// Where Java's producers put the event, too. The topic is ready.
+int32_t kafka_partition_of(const struct topic *topic, const struct meow_event *event);
+
 enum put_result { PUT_DONE, PUT_FULL, PUT_LATER, PUT_NO_TOPIC, PUT_TROUBLE };
-enum put_result kafka_put(struct kafka *kafka, struct topic *topic, const struct meow_event *event);
+enum put_result kafka_put(struct kafka *kafka, struct topic *topic, int32_t partition, const struct meow_event *event);
 
 // The record with the position, behind the events of its transaction. False: not now, or there is trouble.
 MEOW_MUST_USE bool kafka_put_record(struct kafka *kafka, const struct buffer *key, const struct buffer *value);

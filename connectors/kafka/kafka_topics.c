@@ -42,6 +42,7 @@ void kafka_topics_drop_handles(struct kafka *kafka)
 			topic->state = TOPIC_LATER;
 		topic->again_us = 0;
 		topic->partitions = topic->grown = 0;
+		kafka_first_forget(topic);
 	}
 	kafka->topics.partitions = 0;
 	kafka->topics.grown = 0;
@@ -52,6 +53,7 @@ void kafka_topics_finish(struct kafka *kafka)
 	template_destroy(kafka->topic_name);
 	while (kafka->topics.all != NULL) {
 		struct topic *next = kafka->topics.all->next_of_all;
+		kafka_first_forget(kafka->topics.all);
 		free(kafka->topics.all);
 		kafka->topics.all = next;
 	}
@@ -127,6 +129,18 @@ static struct topic *topic_create(const struct kafka *kafka, const struct meow_e
 	return topic;
 }
 
+// Only `topics` gives one name to several aggregate types.
+static struct topic *namesake_of(const struct kafka *kafka, struct topic *topic)
+{
+	if (config_count(kafka->context.settings, "topics") == 0)
+		return topic;
+	struct topic *oldest = topic;
+	for (struct topic *other = kafka->topics.all; other != NULL; other = other->next_of_all)
+		if (strcmp(other->name, topic->name) == 0)
+			oldest = other;
+	return oldest;
+}
+
 static void ask(struct kafka *kafka, struct topic *topic)
 {
 	if (topic->state == TOPIC_READY)
@@ -150,6 +164,7 @@ struct topic *kafka_topic_of(struct kafka *kafka, const struct meow_event *event
 		if (topic == NULL)
 			return NULL;
 		*place = topic;
+		topic->namesake = namesake_of(kafka, topic);
 		topic->next_of_all = topics->all;
 		topics->all = topic;
 		if (topic->state == TOPIC_LATER)
@@ -359,5 +374,6 @@ void kafka_topic_gone(struct kafka *kafka, struct topic *topic)
 	topic->handle = NULL;
 	kafka->topics.partitions -= topic->partitions;
 	topic->partitions = topic->grown = 0;
+	kafka_first_doubt(topic);
 	ask_later(kafka, topic, SOON_US);
 }

@@ -236,8 +236,8 @@ static void report(struct kafka_client *client, const struct kafka_message *mess
 {
 	struct event *event = make_event(client, RD_KAFKA_EVENT_DR, RD_KAFKA_RESP_ERR_NO_ERROR, NULL);
 	for (size_t i = 0; i < count; i++)
-		event->messages[event->count++] =
-			(rd_kafka_message_t){.err = error, .rkt = messages[i].topic, ._private = messages[i].opaque};
+		event->messages[event->count++] = (rd_kafka_message_t){
+			.err = error, .rkt = messages[i].topic, .partition = messages[i].partition, ._private = messages[i].opaque};
 	client->reports++;
 	send_event(event, delay_us);
 }
@@ -494,7 +494,6 @@ rd_kafka_error_t *rd_kafka_produceva(rd_kafka_t *handle, const rd_kafka_vu_t *pa
 		free(message.key);
 		free(message.value);
 		message.key = message.value = NULL;
-		message.partition = atoi(message.aggregate + 1) % KAFKA_PARTITIONS;
 	}
 	if (!sim_step(client->process, record ? EXACTLY_RECORDS : KAFKA_PRODUCES)) {
 		free(message.key);
