@@ -3,6 +3,7 @@
 The code is src/, connectors/ and schemas/; a row of another code than that of now is stale.
 """
 import datetime
+import fcntl
 import hashlib
 import json
 import os
@@ -37,16 +38,36 @@ def code_now():
 class Results:
     def __init__(self, path=PATH):
         self.path, self.all = path, {}
-        if path and os.path.exists(path):
-            with open(path, encoding="utf-8") as kept:
+        self.read()
+
+    def read(self):
+        if self.path and os.path.exists(self.path):
+            with open(self.path, encoding="utf-8") as kept:
                 self.all = json.load(kept)
 
     def of(self, code):
         return self.all.setdefault(code, {"commit": git("log", "-1", "--format=%h") or "", "faults": {}, "runs": {},
                                           "date": str(datetime.date.today())})
 
+    def rounds(self, code, name):
+        return self.of(code)["faults"].get(name, {"rounds": 0})["rounds"]
+
     def add(self, code, seed, outcome):
-        """One round. A seed is a run: its next round is kept, so that it can go on."""
+        """One round. Several runs may do so at once."""
+        if not self.path:
+            self._count(code, seed, outcome)
+            return
+        folder = os.open(os.path.dirname(self.path), os.O_RDONLY)
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX)
+            self.read()
+            self._count(code, seed, outcome)
+            self._keep()
+        finally:
+            os.close(folder)
+
+    def _count(self, code, seed, outcome):
+        """A seed is a run: its next round is kept, so that it can go on."""
         mine = self.of(code)
         row = mine["faults"].setdefault(outcome.name, {"rounds": 0, "violations": {}, "asked": 0, "broker": 0, "events": 0,
                                                        "longest_s": 0.0, "sum_s": 0.0, "slow": 0, "kills": 0})
@@ -63,11 +84,8 @@ class Results:
         run = mine["runs"].setdefault(str(seed), {"next": 0, "seconds": 0.0})
         run["next"] = max(run["next"], outcome.number + 1)
         run["seconds"] = round(run["seconds"] + outcome.seconds, 1)
-        self._keep()
 
     def _keep(self):
-        if not self.path:
-            return
         with open(self.path + ".new", "w", encoding="utf-8") as out:
             json.dump(self.all, out, indent=1, sort_keys=True, ensure_ascii=False)
             out.write("\n")

@@ -1,4 +1,5 @@
 """A round: writers write, a fault happens at a moment and ends, everything runs again by itself, and is checked."""
+import itertools
 import os
 import random
 import shutil
@@ -31,6 +32,17 @@ class Outcome:
     def wrong(self, invariant, text):
         self.violations.append((invariant, text))
         self.spoiled = True
+
+
+def may_pair(one, other):
+    return one is not other and not one.forgets and not other.forgets and not (
+        (one.alone or other.alone) and one.on == other.on)
+
+
+def some_pairs(count, chance):
+    """That many pairs of faults, which the chance decides."""
+    pairs = [(one.name, other.name) for one, other in itertools.combinations(FAULTS.values(), 2) if may_pair(one, other)]
+    return chance.sample(pairs, count)
 
 
 class LostEnd(Exception):
@@ -88,13 +100,11 @@ class Torture:
         first = deck[number % len(deck)]
         if self.short or first.forgets or chance.random() >= PAIRS:
             return [first.name]
-        others = [each for each in self.available() if each is not first and not each.forgets and
-                  not ((each.alone or first.alone) and each.on == first.on)]
-        return [first.name, chance.choice(others).name]
+        return [first.name, chance.choice([each for each in self.available() if may_pair(first, each)]).name]
 
     def available(self):
         return [each for each in FAULTS.values() if not (self.short and each.long) and
-                not (each.needs and each.needs(self.scene))]
+                not (each.needs and (self.scene is None or each.needs(self.scene)))]
 
     # --- a round
 
