@@ -241,13 +241,9 @@ static size_t file_admit(struct connector *connector, const struct batch *batch,
 	return batch->count; // a line takes whatever the store has
 }
 
-static void file_send(struct connector *connector, struct batch *batch)
+static bool file_send(struct connector *connector, struct batch *batch, struct meow_error *err)
 {
-	struct file *file = of_connector(connector);
-	if (file_worker_send(file->worker, batch))
-		return;
-	error_no_memory(&file->error);
-	fail_later(file);
+	return file_worker_send(of_connector(connector)->worker, batch) || error_no_memory(err);
 }
 
 static void file_reopen(struct connector *connector)

@@ -510,11 +510,13 @@ static size_t kafka_admit(struct connector *connector, const struct batch *batch
 	return batch->count;
 }
 
-static void kafka_send(struct connector *connector, struct batch *batch)
+static bool kafka_send(struct connector *connector, struct batch *batch, struct meow_error *err)
 {
 	struct kafka *kafka = of_connector(connector);
-	if (!kafka->over && kafka_flight_add(kafka, batch))
-		kafka_produce(kafka);
+	if (!kafka_flight_add(kafka, batch))
+		return error_no_memory(err);
+	kafka_produce(kafka);
+	return true;
 }
 
 const struct connector_impl kafka_connector = {

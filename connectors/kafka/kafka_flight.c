@@ -69,7 +69,7 @@ bool kafka_flight_add(struct kafka *kafka, struct batch *batch)
 {
 	struct flight *flight = take_flight(kafka, batch->count);
 	if (flight == NULL)
-		return kafka_trouble(kafka, MEOW_UNAVAILABLE, "out of memory");
+		return false;
 	flight->batch = batch;
 	if (kafka->flights == NULL)
 		kafka->flights = flight;

@@ -182,7 +182,7 @@ void kafka_describe(const struct meow_event *event, char *text, size_t size);
 
 // --- kafka_flight.c
 
-bool kafka_flight_add(struct kafka *kafka, struct batch *batch);
+bool kafka_flight_add(struct kafka *kafka, struct batch *batch);       // false without memory
 void kafka_produce(struct kafka *kafka);                               // all that may go now
 bool kafka_produce_flight(struct kafka *kafka, struct flight *flight); // true once all of it is on its way
 void kafka_reports(struct kafka *kafka, rd_kafka_event_t *event);      // delivery reports

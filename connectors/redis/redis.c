@@ -371,9 +371,9 @@ static size_t redis_admit(struct connector *connector, const struct batch *batch
 	return batch->count;
 }
 
-static void redis_send(struct connector *connector, struct batch *batch)
+static bool redis_send(struct connector *connector, struct batch *batch, struct meow_error *err)
 {
-	redis_flight_add(of_connector(connector), batch);
+	return redis_flight_add(of_connector(connector), batch, err);
 }
 
 static void redis_destroy(struct connector *connector)

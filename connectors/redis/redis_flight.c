@@ -370,15 +370,11 @@ void redis_flight_write(struct redis *redis)
 			 (redis->writing->writing != WRITE_EXEC || redis->writing->approved) && !wire_has_failed(redis->wire));
 }
 
-void redis_flight_add(struct redis *redis, struct batch *batch)
+bool redis_flight_add(struct redis *redis, struct batch *batch, struct meow_error *err)
 {
 	struct flight *flight = calloc(1, sizeof(*flight));
-	if (flight == NULL) {
-		struct meow_error err;
-		error_no_memory(&err);
-		redis_fail(redis, &err);
-		return;
-	}
+	if (flight == NULL)
+		return error_no_memory(err);
 	flight->batch = batch;
 	flight->number = ++redis->flights;
 	proof_writer_init(&flight->proof);
@@ -387,6 +383,7 @@ void redis_flight_add(struct redis *redis, struct batch *batch)
 	if (redis->writing == NULL)
 		redis->writing = flight;
 	redis_flight_write(redis);
+	return true;
 }
 
 // Whether the key still says what this connection left, or found.

@@ -103,7 +103,7 @@ void redis_put_wait(struct redis *redis);
 // Whether enough replicas answered to WAIT; else it has failed. what: "the batch up to 7".
 bool redis_check_wait(struct redis *redis, const redisReply *reply, const char *what);
 
-void redis_flight_add(struct redis *redis, struct batch *batch);
+bool redis_flight_add(struct redis *redis, struct batch *batch, struct meow_error *err); // false without memory
 void redis_flight_reply(struct redis *redis, const redisReply *reply);
 void redis_flight_write(struct redis *redis);          // all that may be sent now
 bool redis_flight_in_doubt(const struct redis *redis); // EXEC is out and not answered

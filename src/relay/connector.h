@@ -99,7 +99,8 @@ struct connector_impl {
 	size_t (*admit)(struct connector *connector, const struct batch *batch, struct meow_error *err);
 
 	// Starts publishing. The batch (count above 0, fingerprint set) is lent until host.delivered or destroy returns.
-	void (*send)(struct connector *connector, struct batch *batch);
+	// False: it was not taken, and nothing but destroy follows, since no other batch may pass it by.
+	MEOW_MUST_USE bool (*send)(struct connector *connector, struct batch *batch, struct meow_error *err);
 
 	// HUP: open files anew. May be NULL.
 	void (*reopen)(struct connector *connector);

@@ -173,6 +173,8 @@ void route_fail(struct route *route, const struct meow_error *err, bool from_sto
 
 void route_halt(struct route *route, const struct meow_error *err, int64_t position, bool keep_stop)
 {
+	if (route->phase == PHASE_FALLING || route->phase == PHASE_IDLE)
+		return; // for another reason, which comes first
 	route_fail(route, err, false);
 	route->err.kind = err->kind == MEOW_UNAVAILABLE || err->kind == MEOW_UNKNOWN_OUTCOME ? MEOW_CONFIG : err->kind;
 	route->error_position = position;

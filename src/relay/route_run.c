@@ -148,8 +148,8 @@ static void send(struct route *route, struct batch *batch)
 	struct meow_event last = batch->events[batch->count - 1];
 	last.position = batch_last(batch);
 	batch->fingerprint = fingerprint_text(&route->info.store, &last);
+	struct meow_error err;
 	if (!batch->fingerprint) {
-		struct meow_error err;
 		error_no_memory(&err);
 		batch_destroy(batch);
 		route_fail(route, &err, false);
@@ -157,7 +157,8 @@ static void send(struct route *route, struct batch *batch)
 	}
 	batch->sent_us = loop_now_us(route->env.loop);
 	window_push(route->window, batch);
-	route->env.connector->send(route->connector, batch);
+	if (!route->env.connector->send(route->connector, batch, &err))
+		route_fail(route, &err, false);
 }
 
 // Where the layout ends, nothing behind is this partition's any more.

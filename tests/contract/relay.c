@@ -216,7 +216,8 @@ void contract_send(struct contract_relay *relay, struct batch *batch)
 	relay->next = batch->position + 1;
 	batch->sent_us = loop_now_us(relay->loop);
 	size_t before = relay->delivered_batches;
-	relay->sink->impl->send(relay->connector, batch);
+	if (!relay->sink->impl->send(relay->connector, batch, &err))
+		fail_msg("not sent: %s", err.text);
 	assert_true(before == relay->delivered_batches && !relay->failed); // no host call from within send
 }
 

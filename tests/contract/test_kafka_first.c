@@ -70,8 +70,7 @@ static void test_nothing_overtakes_the_first_message_to_a_partition(void **state
 	assert_true(contract_open(relay));
 	assert_true(contract_wait(relay, contract_is_open, LONG_MS));
 	relay->sink->impl->begin(relay->connector, 0, NULL);
-	rd_kafka_mock_push_request_errors(
-		fixture->cluster, PRODUCE, 1, RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION);
+	rd_kafka_mock_push_request_errors(fixture->cluster, PRODUCE, 1, RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION);
 	contract_send(relay, contract_batch(1, 8));
 	assert_true(contract_wait(relay, contract_is_idle, LONG_MS));
 	assert_int_equal(relay->mark, 8);

@@ -212,16 +212,19 @@ static size_t admit(struct connector *base, const struct batch *batch, struct me
 	return batch->count;
 }
 
-static void send(struct connector *base, struct batch *batch)
+static bool send(struct connector *base, struct batch *batch, struct meow_error *err)
 {
 	struct sim_file_connector *connector = (struct sim_file_connector *)base;
 	if (connector->count - connector->first == QUEUE_MOST)
 		abort();
 	if (!sim_step(connector->loop, FILE_WRITES))
-		return;
+		return true; // nobody will know
+	if (sim_chance(file.settings.fail_percent))
+		return error_no_memory(err);
 	connector->queue[connector->count++ % QUEUE_MOST] = batch;
 	sim_ledger_note_batch();
 	schedule(connector, sim_between(20, 1000));
+	return true;
 }
 
 static void destroy(struct connector *base)

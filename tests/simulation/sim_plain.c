@@ -328,16 +328,19 @@ static size_t admit(struct connector *base, const struct batch *batch, struct me
 	return batch->count;
 }
 
-static void send(struct connector *base, struct batch *batch)
+static bool send(struct connector *base, struct batch *batch, struct meow_error *err)
 {
 	struct sim_connector *connector = (struct sim_connector *)base;
 	if (connector->count - connector->first == FLIGHTS)
 		abort();
 	if (!sim_step(connector->loop, PLAIN_SENDS))
-		return;
+		return true; // nobody will know
+	if (sim_chance(sink.settings.fail_percent))
+		return error_no_memory(err);
 	*flight_at(connector, connector->count++) = (struct flight){.batch = batch};
 	sim_ledger_note_batch();
 	schedule(connector);
+	return true;
 }
 
 static void destroy(struct connector *base)
