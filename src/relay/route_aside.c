@@ -90,11 +90,30 @@ static bool take_out(struct route *route, struct batch *batch, size_t index, con
 	buffer_put_char(out, '}');
 	memmove(&batch->events[index], &batch->events[index + 1], (batch->count - index - 1) * sizeof(event));
 	batch_cut(batch, batch->count - 1);
-	// Where its aggregate is held up to a certain place, it may have been set aside before: the store knows how long for. What
-	// comes behind that place is not in this batch, or free.
+	// Where its aggregate is held up to a certain place, it may have been set aside before: the store knows how long for.
 	bool ends = is_held(route, &event) && holds_end(&aside->holds, event.aggregate_type, event.aggregate_id);
 	aside->stale |= ends;
 	return !out->failed && (ends || holds_add(&aside->holds, event.aggregate_type, event.aggregate_id, event.position));
+}
+
+// Events of the batch from this one on wait until it is known whether their aggregate is held.
+static bool put_off(struct route *route, struct batch *batch, size_t index)
+{
+	struct batch *rest = route_retry_split(batch, index);
+	if (!rest)
+		return false;
+	batch->position = rest->events[0].position - 1;
+	batch->next = rest;
+	if (route->aside.end == batch)
+		route->aside.end = rest;
+	return true;
+}
+
+// Behind the place up to which an aggregate was held, after an event that was taken out before it: if that had been set
+// aside before, this one is free; if not (the retry was discarded meanwhile, and no place cut the batch), it follows it.
+static bool is_doubtful(const struct route *route, const struct meow_event *event)
+{
+	return route->aside.stale && holds_end(&route->aside.holds, event->aggregate_type, event->aggregate_id);
 }
 
 // Writes the dead letters of the batch, which is left with what the sink will take.
@@ -107,6 +126,8 @@ static bool pick(struct route *route, struct batch *batch, struct meow_error *er
 		const struct meow_event *event = &batch->events[good];
 		if (is_held(route, event))
 			ok = take_out(route, batch, good, NULL);
+		else if (is_doubtful(route, event))
+			ok = put_off(route, batch, good);
 		else
 			good++;
 	}

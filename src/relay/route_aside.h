@@ -15,6 +15,9 @@ void route_aside_go_on(struct route *route); // deals with the batches that wait
 // Asks the store for the first retry within the batch, and cuts the batch where there is one.
 void route_retry_look(struct route *route, struct batch *batch);
 
+// The events of the batch from index on, as a batch behind it. NULL without memory.
+MEOW_MUST_USE struct batch *route_retry_split(struct batch *batch, size_t index);
+
 // Publishes the first batch, which is one event in its place. True: it has to wait.
 MEOW_MUST_USE bool route_retry(struct route *route, struct batch *batch);
 

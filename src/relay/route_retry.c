@@ -92,8 +92,7 @@ void route_aside_start(struct route *route)
 
 // --- on the way
 
-// The events of the batch from index on, as a batch behind it.
-static struct batch *split(struct batch *batch, size_t index)
+struct batch *route_retry_split(struct batch *batch, size_t index)
 {
 	struct batch *rest = batch_create();
 	for (size_t i = index; rest && i < batch->count; i++)
@@ -124,7 +123,7 @@ static bool make_place(struct route *route, int64_t place)
 		aside->first = retry;
 		return true;
 	}
-	struct batch *rest = retry ? split(batch, before) : NULL;
+	struct batch *rest = retry ? route_retry_split(batch, before) : NULL;
 	if (!rest) {
 		batch_destroy(retry);
 		return false;
