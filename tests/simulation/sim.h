@@ -39,6 +39,8 @@ _Noreturn void sim_violation(const char *format, ...) BASE_PRINTF(1, 2);
 	STEP(STORE_ASKS_RENEW, "asks the store: renew lease")                                                              \
 	STEP(STORE_ASKS_RELEASE, "asks the store: release lease")                                                          \
 	STEP(STORE_ASKS_ASIDE, "asks the store: set aside")                                                                \
+	STEP(STORE_ASKS_RETRY, "asks the store: next retry")                                                               \
+	STEP(STORE_ASKS_RETRY_END, "asks the store: end a retry")                                                          \
 	STEP(STORE_DID_OPEN, "store did: open")                                                                            \
 	STEP(STORE_DID_READ, "store did: read")                                                                            \
 	STEP(STORE_DID_HEAD, "store did: head")                                                                            \
@@ -50,7 +52,9 @@ _Noreturn void sim_violation(const char *format, ...) BASE_PRINTF(1, 2);
 	STEP(STORE_DID_ACQUIRE, "store did: acquire lease")                                                                \
 	STEP(STORE_DID_RENEW, "store did: renew lease")                                                                    \
 	STEP(STORE_DID_RELEASE, "store did: release lease")                                                                \
-	STEP(STORE_DID_ASIDE, "store did: set aside")
+	STEP(STORE_DID_ASIDE, "store did: set aside")                                                                      \
+	STEP(STORE_DID_RETRY, "store did: next retry")                                                                     \
+	STEP(STORE_DID_RETRY_END, "store did: end a retry")
 #define SIM_PLAIN_STEPS(STEP)                                                                                          \
 	STEP(PLAIN_OPENS, "opens a plain sink")                                                                            \
 	STEP(PLAIN_SENDS, "sends to a plain sink")                                                                         \
@@ -98,7 +102,8 @@ enum sim_step { SIM_STEPS(STEP_ENUM) SIM_STEP_COUNT };
 bool sim_step(struct loop *process, enum sim_step step);
 
 // So many processes of the run to come die, each at a step of the store or between these two, which are the sink's.
-void sim_steps_arm(unsigned deaths, enum sim_step first, enum sim_step last);
+// letters: often at one that has to do with dead letters.
+void sim_steps_arm(unsigned deaths, enum sim_step first, enum sim_step last, bool letters);
 void sim_steps_disarm(void);
 
 // One line a step: how often it was passed, and how often a process died there. False if one that must be was never both.

@@ -32,6 +32,9 @@ static void check_truth(const struct world *world)
 			event->version != sim_ledger_version(i))
 			sim_violation("the sink has %s version %ld at position %ld, and the store has not", sim_ledger_aggregate(i),
 				(long)sim_ledger_version(i), (long)sim_ledger_position(i));
+		int64_t place = sim_ledger_place(i);
+		if (place < event->position || (place > event->position && sim_store_at(world->store, place)))
+			sim_violation("position %ld is in the sink at %ld", (long)event->position, (long)place);
 	}
 }
 
@@ -45,23 +48,33 @@ static void check_once(const struct world *world)
 		if (seen[position])
 			sim_violation("position %ld is in the sink twice", (long)position);
 		seen[position] = true;
-		if (world->sink->ordered && i && position <= sim_ledger_position(i - 1))
-			sim_violation("position %ld follows %ld in the sink", (long)position, (long)sim_ledger_position(i - 1));
+		if (world->sink->ordered && i && sim_ledger_place(i) <= sim_ledger_place(i - 1))
+			sim_violation(
+				"place %ld follows %ld in the sink", (long)sim_ledger_place(i), (long)sim_ledger_place(i - 1));
 	}
 	free(seen);
 }
 
-// First sights, per aggregate, without a hole. What was skipped leaves one.
+// What was skipped, and what an operator had discarded by then, leaves a hole.
+static bool may_lack(const struct world *world, const char *aggregate, int64_t version, int64_t time_us)
+{
+	if (world->route_settings.set_aside) {
+		int64_t gone_us = sim_store_gave_up_us(world->store, number_of(aggregate), version);
+		return gone_us && gone_us <= time_us;
+	}
+	const struct meow_event *skipped = sim_store_at(world->store, world->sink_settings.poison[0]);
+	return skipped && strcmp(skipped->aggregate_id.data, aggregate) == 0 && skipped->version == version;
+}
+
+// First sights, per aggregate, without a hole.
 static void check_order(const struct world *world)
 {
 	int64_t next[SIM_AGGREGATES];
-	const struct meow_event *skipped = sim_store_at(world->store, world->sink_settings.poison);
 	first_versions(world->store, next);
 	for (size_t i = 0; i < sim_ledger_count(); i++) {
 		const char *aggregate = sim_ledger_aggregate(i);
 		int64_t version = sim_ledger_version(i), *wanted = &next[number_of(aggregate)];
-		if (version > *wanted && skipped && strcmp(skipped->aggregate_id.data, aggregate) == 0 &&
-			skipped->version == *wanted)
+		while (version > *wanted && may_lack(world, aggregate, *wanted, sim_ledger_time_us(i)))
 			++*wanted;
 		if (version > *wanted)
 			sim_violation("aggregate %s: version %ld where %ld must be", aggregate, (long)version, (long)*wanted);
@@ -72,8 +85,9 @@ static void check_order(const struct world *world)
 
 static bool is_left_out(const struct world *world, int64_t position)
 {
-	return world->route_settings.set_aside ? sim_store_is_dead(world->store, position)
-										   : position == world->sink_settings.poison;
+	return world->route_settings.set_aside
+			   ? sim_store_is_set_aside(world->store, position) || sim_store_gave_up(world->store, position)
+			   : position == world->sink_settings.poison[0];
 }
 
 // A sink that lost what it had and a person who let the route go on behind that: then it was there once.
@@ -88,25 +102,25 @@ static void check_all_there(const struct world *world)
 	}
 }
 
-// What is set aside is what the sink will never take and later events of its aggregate, all of them, and the sink has none.
+// What is set aside has a reason, the sink has none of it, and no retry is left over.
 static void check_set_aside(const struct world *world)
 {
-	const struct meow_event *poison = NULL;
-	for (int64_t id = 1; id <= sim_store_head(world->store); id++) {
+	bool follows[SIM_AGGREGATES] = {false};
+	for (int64_t id = sim_store_start(world->store) + 1; id <= sim_store_head(world->store); id++) {
 		const struct meow_event *event = sim_store_at(world->store, id);
-		if (!event)
+		if (!event || !world_wants(event))
 			continue;
-		if (id == world->sink_settings.poison && world_wants(event) && id > sim_store_start(world->store))
-			poison = event;
-		bool follows = poison && bytes_equal(poison->aggregate_id, event->aggregate_id) &&
-					   bytes_equal(poison->aggregate_type, event->aggregate_type);
-		bool dead = sim_store_is_dead(world->store, id);
-		if (dead != follows)
-			sim_violation("position %ld is %sset aside, and the sink will never take %ld", (long)id, dead ? "" : "not ",
-				(long)world->sink_settings.poison);
-		if (dead && sim_ledger_had(id))
+		bool *reason = &follows[number_of(event->aggregate_id.data)];
+		*reason |= sim_was_poison(id);
+		if (!sim_store_is_set_aside(world->store, id))
+			continue;
+		world_counts.set_aside++;
+		if (!*reason)
+			sim_violation("position %ld is set aside, and nothing before it in its aggregate is poison", (long)id);
+		if (sim_store_letter_place(world->store, id))
+			sim_violation("position %ld is still to be published again", (long)id);
+		if (sim_ledger_had(id) && !world->rewound) // which forgets retries
 			sim_violation("position %ld is set aside, and the sink has had it", (long)id);
-		world_counts.set_aside += dead;
 	}
 }
 
@@ -118,7 +132,7 @@ static void check_rewound(const struct world *world)
 		abort();
 	for (size_t i = world->rewound_at; i < sim_ledger_count(); i++)
 		again[sim_ledger_position(i)] = true;
-	for (int64_t id = sim_store_start(world->store) + 1; id <= sim_store_head(world->store); id++) {
+	for (int64_t id = world->rewound_to + 1; id <= sim_store_head(world->store); id++) {
 		const struct meow_event *event = sim_store_at(world->store, id);
 		if (event && world_wants(event) && !again[id] && !is_left_out(world, id))
 			sim_violation("position %ld was not published again after the rewind", (long)id);
@@ -141,6 +155,19 @@ void check_end(const struct world *world)
 		check_rewound(world);
 	if (world->route_settings.set_aside)
 		check_set_aside(world);
+}
+
+// A person corrects the sink, and asks for all letters to be published again: then none is left.
+void check_corrected(struct world *world)
+{
+	const struct sim_letters all = {.aggregate = -1};
+	sim_poison_correct();
+	sim_store_retry(world->store, &all);
+	sim_run_until(world->loop, sim_now(world->loop) + 1000000);
+	world_catch_up(world);
+	sim_run_until(world->loop, sim_now(world->loop) + 1000000);
+	if (sim_store_letters(world->store))
+		sim_violation("the sink takes everything, and %ld is still set aside", (long)sim_store_letter(world->store, 0));
 }
 
 // --- a store that is behind its sinks ---

@@ -58,7 +58,7 @@ static bool is_empty(void)
 
 static int64_t delivered(void)
 {
-	return is_empty() ? 0 : sim_ledger_position(sim_ledger_count() - 1);
+	return is_empty() ? 0 : sim_ledger_place(sim_ledger_count() - 1);
 }
 
 static void rotate(void)
@@ -103,7 +103,7 @@ static bool write_lines(struct sim_file_connector *connector, const struct batch
 		const struct meow_event *event = &batch->events[connector->written++];
 		char line[FINGERPRINT_LINE_SIZE]; // what it will show of its event
 		fingerprint_line_text(event, line);
-		sim_ledger_add(event->position, event->aggregate_id, event->version, line);
+		sim_ledger_add(event->position, batch->place, event->aggregate_id, event->version, line);
 		file.generation = connector->generation;
 		if (sim_step(connector->loop, FILE_DID_WRITE))
 			continue;
@@ -208,7 +208,11 @@ static void begin(struct connector *base, int64_t behind, const char *fingerprin
 static size_t admit(struct connector *base, const struct batch *batch, struct meow_error *err)
 {
 	(void)base;
-	(void)err;
+	for (size_t i = 0; i < batch->count; i++)
+		if (sim_is_poison(batch->events[i].position)) {
+			error_set(err, MEOW_INVALID, "a name that cannot be");
+			return i;
+		}
 	return batch->count;
 }
 
@@ -256,6 +260,7 @@ const struct sim_sink sim_file = {.name = "file",
 	.remembers = true,
 	.ordered = true,
 	.locks = true,
+	.early = true,
 	.rewinds = true,
 	.reset = reset,
 	.calm = calm,

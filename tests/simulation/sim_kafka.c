@@ -123,7 +123,7 @@ static void commit(void)
 		if (message->value)
 			record = message;
 		else
-			sim_ledger_add(message->position, bytes_of(message->aggregate), message->version, NULL);
+			sim_ledger_add(message->position, 0, bytes_of(message->aggregate), message->version, NULL);
 	}
 	if (broker.pending_count && !record)
 		sim_violation("a transaction ends before its position is in it: a late EndTxn has ended it");
@@ -173,7 +173,7 @@ void sim_kafka_end_late(int64_t epoch)
 
 bool sim_kafka_is_poison(const struct kafka_message *message)
 {
-	return message->opaque && message->position == broker.settings.poison;
+	return message->opaque && sim_is_poison(message->position);
 }
 
 enum kafka_verdict sim_kafka_append(const struct kafka_message *messages, size_t count, int64_t epoch)
@@ -188,7 +188,7 @@ enum kafka_verdict sim_kafka_append(const struct kafka_message *messages, size_t
 		if (epoch)
 			append_pending(message);
 		else
-			sim_ledger_add(message->position, bytes_of(message->aggregate), message->version, NULL);
+			sim_ledger_add(message->position, 0, bytes_of(message->aggregate), message->version, NULL);
 	}
 	return KAFKA_TAKES;
 }
@@ -273,7 +273,7 @@ const struct sim_sink sim_kafka = {.name = "kafka",
 	.connector = &kafka_connector,
 	.first_step = KAFKA_PRODUCES,
 	.last_step = KAFKA_REPORTS,
-	.refuses = true,
+	.late = true,
 	.rewinds = true,
 	.section = section,
 	.reset = reset,
@@ -286,7 +286,7 @@ const struct sim_sink sim_kafka_exactly = {.name = "kafka, exactly once",
 	.first_step = KAFKA_PRODUCES,
 	.last_step = EXACTLY_ANSWERS,
 	.remembers = true,
-	.refuses = true,
+	.late = true,
 	.rewinds = true,
 	.section = section_exactly,
 	.reset = reset,

@@ -1,5 +1,5 @@
 // sim_kafka.h: between the simulated broker (sim_kafka.c), librdkafka's producer as the connector sees it
-// (sim_kafka_client.c), and the helper of exactly-once delivery (sim_kafka_helper.c).
+// (sim_kafka_client.c, sim_kafka_message.c), and the helper of exactly-once delivery (sim_kafka_helper.c).
 #ifndef SIMULATION_SIM_KAFKA_H
 #define SIMULATION_SIM_KAFKA_H
 
@@ -17,6 +17,9 @@ struct kafka_message {
 	size_t size;
 	char *key, *value; // of the record
 };
+
+// Fills it with what is produced; the headers are its own from now on.
+void sim_kafka_message_take(struct kafka_message *message, const rd_kafka_vu_t *parts, size_t count);
 
 // --- the broker
 enum kafka_verdict { KAFKA_TAKES, KAFKA_REFUSES, KAFKA_FENCES };

@@ -6,16 +6,11 @@
 
 #include "base/text.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define REQUEST_MOST 64
-
-struct topic_handle {
-	char name[64];
-};
 
 // What the connector polls: a delivery report, or an error.
 struct event {
@@ -348,28 +343,7 @@ void rd_kafka_mem_free(rd_kafka_t *handle, void *memory)
 	free(memory);
 }
 
-// --- topics
-
-rd_kafka_topic_t *rd_kafka_topic_new(rd_kafka_t *handle, const char *name, rd_kafka_topic_conf_t *conf)
-{
-	struct topic_handle *topic = calloc(1, sizeof(*topic));
-	(void)handle;
-	(void)conf;
-	if (!topic)
-		abort();
-	snprintf(topic->name, sizeof(topic->name), "%s", name);
-	return (rd_kafka_topic_t *)(uintptr_t)topic;
-}
-
-void rd_kafka_topic_destroy(rd_kafka_topic_t *topic)
-{
-	free(topic);
-}
-
-const char *rd_kafka_topic_name(const rd_kafka_topic_t *topic)
-{
-	return ((const struct topic_handle *)(const void *)topic)->name;
-}
+// --- what is asked of a topic
 
 static void answer_now(void *arg)
 {
@@ -414,50 +388,6 @@ bool kafka_client_answer(struct kafka_client *client, struct kafka_answer *ret_a
 
 // --- producing
 
-static int64_t header_number(const rd_kafka_headers_t *headers, const char *name)
-{
-	const void *value;
-	size_t size;
-	char text[24];
-	if (rd_kafka_header_get_last(headers, name, &value, &size) != RD_KAFKA_RESP_ERR_NO_ERROR)
-		abort(); // every message has it
-	snprintf(text, sizeof(text), "%.*s", (int)size, (const char *)value);
-	return strtoll(text, NULL, 10);
-}
-
-static char *copy_of(const void *data, size_t size)
-{
-	char *copy = malloc(size + 1);
-	if (!copy)
-		abort();
-	memcpy(copy, data, size);
-	copy[size] = '\0';
-	return copy;
-}
-
-static void take_headers(struct kafka_message *message, rd_kafka_headers_t *headers)
-{
-	message->position = header_number(headers, "meowmx-position");
-	message->version = header_number(headers, "meowmx-version");
-	rd_kafka_headers_destroy(headers); // ours from now on
-}
-
-static void take_part(struct kafka_message *message, const rd_kafka_vu_t *part)
-{
-	if (part->vtype == RD_KAFKA_VTYPE_RKT)
-		message->topic = part->u.rkt;
-	else if (part->vtype == RD_KAFKA_VTYPE_PARTITION)
-		message->partition = part->u.i32;
-	else if (part->vtype == RD_KAFKA_VTYPE_OPAQUE)
-		message->opaque = part->u.ptr;
-	else if (part->vtype == RD_KAFKA_VTYPE_KEY)
-		message->key = copy_of(part->u.mem.ptr, part->u.mem.size);
-	else if (part->vtype == RD_KAFKA_VTYPE_VALUE)
-		message->value = copy_of(part->u.mem.ptr, message->size = part->u.mem.size);
-	else if (part->vtype == RD_KAFKA_VTYPE_HEADERS)
-		take_headers(message, part->u.headers);
-}
-
 static struct kafka_message *room(struct kafka_client *client)
 {
 	if (client->count == client->capacity) {
@@ -486,15 +416,8 @@ rd_kafka_error_t *rd_kafka_produceva(rd_kafka_t *handle, const rd_kafka_vu_t *pa
 	rd_kafka_resp_err_t refused = refusal(client);
 	if (refused != RD_KAFKA_RESP_ERR_NO_ERROR)
 		return rd_kafka_error_new(refused, "%s", rd_kafka_err2str(refused));
-	for (size_t i = 0; i < count; i++)
-		take_part(&message, &parts[i]);
+	sim_kafka_message_take(&message, parts, count);
 	bool record = message.opaque == NULL;
-	if (!record) {
-		snprintf(message.aggregate, sizeof(message.aggregate), "%s", message.key);
-		free(message.key);
-		free(message.value);
-		message.key = message.value = NULL;
-	}
 	if (!sim_step(client->process, record ? EXACTLY_RECORDS : KAFKA_PRODUCES)) {
 		free(message.key);
 		free(message.value);

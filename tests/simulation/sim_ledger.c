@@ -6,7 +6,7 @@
 #include <string.h>
 
 struct entry {
-	int64_t position, version;
+	int64_t position, place, version, time_us;
 	char aggregate[16];
 	char *fingerprint; // of the last of a batch, NULL for the others
 };
@@ -17,6 +17,7 @@ static struct {
 	size_t batches;
 	bool *has, *had; // by position
 	size_t has_capacity;
+	struct loop *world;
 } ledger;
 
 void sim_ledger_free(void)
@@ -29,9 +30,10 @@ void sim_ledger_free(void)
 	memset(&ledger, 0, sizeof(ledger));
 }
 
-void sim_ledger_reset(void)
+void sim_ledger_reset(struct loop *world)
 {
 	sim_ledger_free();
+	ledger.world = world;
 }
 
 static void make_room(size_t position)
@@ -54,12 +56,16 @@ static void make_room(size_t position)
 	ledger.has_capacity = capacity;
 }
 
-void sim_ledger_add(int64_t position, struct meow_bytes aggregate, int64_t version, const char *fingerprint)
+void sim_ledger_add(
+	int64_t position, int64_t place, struct meow_bytes aggregate, int64_t version, const char *fingerprint)
 {
 	make_room((size_t)position);
 	struct entry *entry = &ledger.entries[ledger.count++];
-	*entry = (struct entry){
-		.position = position, .version = version, .fingerprint = fingerprint ? strdup(fingerprint) : NULL};
+	*entry = (struct entry){.position = position,
+		.place = place ? place : position,
+		.version = version,
+		.time_us = sim_now(ledger.world),
+		.fingerprint = fingerprint ? strdup(fingerprint) : NULL};
 	snprintf(entry->aggregate, sizeof(entry->aggregate), "%.*s", (int)aggregate.size, aggregate.data);
 	ledger.has[position] = ledger.had[position] = true;
 	sim_trace((uint64_t)position);
@@ -100,6 +106,16 @@ size_t sim_ledger_count(void)
 int64_t sim_ledger_position(size_t index)
 {
 	return ledger.entries[index].position;
+}
+
+int64_t sim_ledger_place(size_t index)
+{
+	return ledger.entries[index].place;
+}
+
+int64_t sim_ledger_time_us(size_t index)
+{
+	return ledger.entries[index].time_us;
 }
 
 const char *sim_ledger_aggregate(size_t index)

@@ -113,7 +113,7 @@ static void lose_tail(void)
 	sim_ledger_cut(keep);
 	free(sink.fingerprint);
 	sink.fingerprint = strdup(sim_ledger_fingerprint(keep - 1));
-	sink.delivered = sim_ledger_position(keep - 1);
+	sink.delivered = sim_ledger_place(keep - 1);
 	sink.upheavals++;
 	for (struct sim_connector *open = sink.open; open; open = open->next_open)
 		look_soon(open, sim_between(30, 3000)); // its connection breaks
@@ -129,14 +129,14 @@ static int part_of(const struct meow_event *event)
 // Applies one partition's part of the batch, before position `end`.
 static void apply(const struct batch *batch, int part, int64_t end)
 {
-	if (sink.remembers && batch->events[0].position <= sink.delivered)
-		sim_violation(
-			"position %ld is sent to a sink that has %ld", (long)batch->events[0].position, (long)sink.delivered);
+	int64_t first = batch->place ? batch->place : batch->events[0].position;
+	if (sink.remembers && first <= sink.delivered)
+		sim_violation("position %ld is sent to a sink that has %ld", (long)first, (long)sink.delivered);
 	for (size_t i = 0; i < batch->count && batch->events[i].position < end; i++)
 		if (part_of(&batch->events[i]) == part)
-			sim_ledger_add(batch->events[i].position, batch->events[i].aggregate_id, batch->events[i].version,
-				i + 1 == batch->count ? batch->fingerprint : NULL);
-	sink.delivered = batch->events[batch->count - 1].position;
+			sim_ledger_add(batch->events[i].position, batch->place, batch->events[i].aggregate_id,
+				batch->events[i].version, i + 1 == batch->count ? batch->fingerprint : NULL);
+	sink.delivered = batch_last(batch);
 	free(sink.fingerprint);
 	sink.fingerprint = strdup(batch->fingerprint);
 }
@@ -179,7 +179,7 @@ static bool all_applied(const struct flight *flight)
 static const struct meow_event *late_poison(const struct batch *batch, int part)
 {
 	for (size_t i = 0; sink.settings.poison_late && i < batch->count; i++)
-		if (batch->events[i].position == sink.settings.poison && part_of(&batch->events[i]) == part)
+		if (sim_is_poison(batch->events[i].position) && part_of(&batch->events[i]) == part)
 			return &batch->events[i];
 	return NULL;
 }
@@ -321,7 +321,7 @@ static size_t admit(struct connector *base, const struct batch *batch, struct me
 {
 	(void)base;
 	for (size_t i = 0; !sink.settings.poison_late && i < batch->count; i++)
-		if (batch->events[i].position == sink.settings.poison) {
+		if (sim_is_poison(batch->events[i].position)) {
 			error_set(err, MEOW_INVALID, "a name that cannot be");
 			return i;
 		}
@@ -374,8 +374,8 @@ const struct sim_sink sim_plain_once = {.name = "plain, once",
 	.last_step = PLAIN_ANSWERS,
 	.remembers = true,
 	.ordered = true,
-	.refuses = true,
-	.may_early_refuse = true,
+	.early = true,
+	.late = true,
 	.reset = reset_once,
 	.calm = calm,
 	.free = free_sink,
@@ -387,9 +387,9 @@ const struct sim_sink sim_plain_parts = {.name = "plain, in partitions",
 	.connector = &plain_connector,
 	.first_step = PLAIN_OPENS,
 	.last_step = PLAIN_ANSWERS,
-	.refuses = true,
+	.early = true,
+	.late = true,
 	.rewinds = true,
-	.may_early_refuse = true,
 	.reset = reset_parts,
 	.calm = calm,
 	.free = free_sink,

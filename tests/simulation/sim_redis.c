@@ -190,8 +190,10 @@ static void do_xadd(const struct meow_bytes *arguments, size_t count, struct buf
 	}
 	stream->ids[stream->count++] = id;
 	stream->version++;
-	sim_ledger_add(
-		id, value_behind(arguments, count, "aggregate_id"), number_in(value_behind(arguments, count, "version")), NULL);
+	struct meow_bytes data = value_behind(arguments, count, "data"); // {"n": and its position
+	int64_t position = data.size > 5 ? number_in((struct meow_bytes){data.data + 5, data.size - 5}) : 0;
+	sim_ledger_add(position, id, value_behind(arguments, count, "aggregate_id"),
+		number_in(value_behind(arguments, count, "version")), NULL);
 	put_id(reply, id);
 }
 
@@ -458,8 +460,23 @@ void sim_redis_client_finish(struct redis_client *client)
 
 // --- as a sink
 
+// The real connector; that some names cannot be is the world's.
+static struct connector_impl connector;
+
+static size_t admit(struct connector *base, const struct batch *batch, struct meow_error *err)
+{
+	for (size_t i = 0; i < batch->count; i++)
+		if (sim_is_poison(batch->events[i].position)) {
+			error_set(err, MEOW_INVALID, "a name that cannot be");
+			return i;
+		}
+	return redis_connector.admit(base, batch, err);
+}
+
 static void reset(struct loop *world, const struct sim_sink_settings *settings)
 {
+	connector = redis_connector;
+	connector.admit = admit;
 	redis.world = world;
 	redis.settings = *settings;
 }
@@ -496,11 +513,12 @@ static const struct config_section *section(void)
 }
 
 const struct sim_sink sim_redis = {.name = "redis",
-	.connector = &redis_connector,
+	.connector = &connector,
 	.first_step = REDIS_CONNECTS,
 	.last_step = REDIS_ANSWERS,
 	.remembers = true,
 	.ordered = true,
+	.early = true,
 	.rewinds = true,
 	.section = section,
 	.reset = reset,

@@ -23,11 +23,11 @@ static void choose_sink(struct world *world, const struct sim_sink *only)
 	world->sink = only ? only : chosen;
 	world->sink_settings =
 		(struct sim_sink_settings){.fail_percent = (unsigned)sim_between(0, 8), .partitions = (int)sim_between(1, 4)};
-	bool poison = sim_chance(30), late = sim_chance(50);
-	if (!poison || !world->sink->refuses)
+	bool late = sim_chance(50);
+	if (!sim_chance(40))
 		return;
-	world->sink_settings.poison = sim_between(5, 120);
-	world->sink_settings.poison_late = late || !world->sink->may_early_refuse;
+	world->sink_settings.poison[0] = sim_between(5, 120);
+	world->sink_settings.poison_late = world->sink->late && (late || !world->sink->early);
 }
 
 static void choose_store(struct world *world)
@@ -79,20 +79,32 @@ static bool can_befall(const struct world *world, enum trouble trouble)
 	return true;
 }
 
+// A sink that will not take some events more, and a person who deals with what is set aside for that.
+static void choose_letters(struct world *world)
+{
+	if (!world->sink_settings.poison[0] || !world->route_settings.set_aside)
+		return;
+	for (int i = 1; i < SIM_POISONS; i++)
+		world->sink_settings.poison[i] = sim_chance(40) ? 0 : sim_between(5, 200);
+	world->operates = sim_chance(70);
+	world->corrects = sim_chance(60);
+}
+
 static void choose(struct world *world, const struct sim_sink *only)
 {
 	choose_sink(world, only);
 	choose_store(world);
 	choose_route(world);
 	world->trouble = sim_chance(40) ? NOTHING : (enum trouble)sim_between(1, TROUBLES - 1);
-	if (world->sink_settings.poison && sim_chance(25))
+	if (world->sink_settings.poison[0] && sim_chance(25))
 		world->trouble = SINK_LOSES_TAIL; // while it stands at the poison
 	if (!can_befall(world, world->trouble))
 		world->trouble = NOTHING;
 	if (world->trouble == STORE_RESTORED)
-		world->sink_settings.poison = 0; // one thing at a time
+		world->sink_settings.poison[0] = 0; // one thing at a time
 	world->relay_count = world->trouble == STORE_RESTORED || sim_chance(50) ? 1 : RELAYS;
 	world->freezes = world->trouble != STORE_RESTORED && sim_chance(50);
+	choose_letters(world);
 	world->deaths = sim_chance(40) ? 0 : (unsigned)sim_between(1, 6);
 	world->settings.steady = world->trouble == NOTHING || world->trouble == PAUSED || world->trouble == STORE_CRASHES;
 }
@@ -100,7 +112,7 @@ static void choose(struct world *world, const struct sim_sink *only)
 // Whatever befell it is over: from now on everything must go well.
 static void calm(struct world *world)
 {
-	world->freezes = false;
+	world->freezes = world->operates = false;
 	world_thaw(world);
 	sim_steps_disarm();
 	sim_store_calm(world->store);
@@ -113,7 +125,9 @@ static void check_calm(struct world *world)
 	calm(world);
 	sim_run_until(world->loop, sim_now(world->loop) + 5000000);
 	world_catch_up(world);
-	if (world->trouble != NOTHING || world->sink_settings.poison)
+	if (world->corrects)
+		check_corrected(world);
+	if (world->trouble != NOTHING || world->sink_settings.poison[0])
 		return;
 	check_wake_up(world);
 	if (world->relay_count > 1)
@@ -150,7 +164,9 @@ static void live(struct world *world)
 		world_counts.frozen++;
 		sim_after(world->loop, sim_between(0, span_us), world_freeze_some, world);
 	}
-	sim_steps_arm(world->deaths, world->sink->first_step, world->sink->last_step);
+	if (world->operates)
+		sim_after(world->loop, sim_between(0, span_us), world_operate_on_letters, world);
+	sim_steps_arm(world->deaths, world->sink->first_step, world->sink->last_step, world->operates);
 	for (int life = 0; life < lives; life++) {
 		if (!live_once(world, span_us, life == fateful))
 			return;

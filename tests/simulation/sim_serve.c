@@ -116,40 +116,6 @@ static void do_release(struct sim_store *store, struct request *request)
 	sessions_notify(store);
 }
 
-static void do_aside(struct sim_store *store, struct request *request)
-{
-	static const char key[] = "\"position\":";
-	request->conflict = store->row.epoch != request->aside.epoch || store->row.generation != request->aside.generation;
-	for (const char *at = request->letters; !request->conflict && (at = strstr(at, key)) != NULL;) {
-		at += sizeof(key) - 1;
-		long position = strtol(at, NULL, 10);
-		if (position >= POSITIONS_MOST)
-			abort(); // the world was meant to be smaller
-		store->dead[position] = true;
-	}
-}
-
-// As the store would write which aggregates are held, and how many dead letters there are. Good until the next call.
-static const char *held_text(struct sim_store *store, int64_t *ret_count)
-{
-	static char text[64 * 64];
-	size_t size = 0;
-	*ret_count = 0;
-	for (int64_t id = 1; id <= store->last; id++) {
-		const struct meow_event *event = &store->events[id - 1]->event;
-		char entry[64];
-		if (id >= POSITIONS_MOST || !store->dead[id])
-			continue;
-		++*ret_count;
-		snprintf(entry, sizeof(entry), ":%zu:%s%zu:%s", event->aggregate_type.size, event->aggregate_type.data,
-			event->aggregate_id.size, event->aggregate_id.data);
-		if ((size && strstr(text, entry)) || size + sizeof(entry) + 20 > sizeof(text))
-			continue; // twice would do no harm, and is not what the store does
-		size += (size_t)snprintf(text + size, sizeof(text) - size, "%ld:0%s", (long)id, entry);
-	}
-	return size ? text : NULL;
-}
-
 static void do_save(struct sim_store *store, struct request *request)
 {
 	struct row *row = &store->row;
@@ -193,15 +159,20 @@ static void check_checkpoint(const struct sim_store *store, const struct checkpo
 {
 	for (int64_t id = store->start + 1; id <= save->position && id <= store->last; id++) {
 		const struct stored *stored = store->events[id - 1];
-		bool left_out = id == store->skipped || sim_store_is_dead(store, id);
+		bool left_out = id == store->skipped || stored->dead;
 		if (stored->committed && !left_out && store->watch->wants(&stored->event) && !store->watch->had(id))
 			sim_violation("the checkpoint stands at %ld, and %ld is not in the sink", (long)save->position, (long)id);
 	}
-	for (const struct transaction *open = store->open; open; open = open->next)
+	for (const struct transaction *open = store->open; open; open = open->next) {
 		for (size_t i = 0; i < open->count; i++)
 			if (open->ids[i] <= save->position)
 				sim_violation(
 					"the checkpoint stands at %ld, and %ld may still commit", (long)save->position, (long)open->ids[i]);
+		if (open->first_place && open->first_place <= save->position)
+			sim_violation("the checkpoint stands at %ld, and a retry at %ld may still commit", (long)save->position,
+				(long)open->first_place);
+	}
+	letters_check_checkpoint(store, save->position);
 }
 
 static void do_doze(struct sim_store *store)
@@ -227,7 +198,11 @@ void serve(struct sim_store *store, struct request *request)
 	else if (request->kind == SAVE)
 		do_save(store, request);
 	else if (request->kind == ASIDE)
-		do_aside(store, request);
+		letters_set_aside(store, request);
+	else if (request->kind == RETRY)
+		letters_next(store, request);
+	else if (request->kind == RETRY_END)
+		letters_end(store, request);
 	else if (request->kind == ACQUIRE)
 		do_acquire(store, request);
 	else if (request->kind == RENEW)
@@ -253,7 +228,7 @@ static void answer_load(struct sim_store *store, struct request *request, const 
 		.epoch = row->epoch,
 		.reason = *row->reason ? row->reason : NULL,
 		.error_position = row->error_position};
-	loaded.held = held_text(store, &loaded.dead_letters);
+	loaded.held = letters_held(store, &loaded.dead_letters);
 	request->fn.checkpoint(request->arg, err ? NULL : &loaded, err);
 }
 
@@ -288,7 +263,7 @@ void serve_answer(struct request *request, const struct meow_error *err)
 		request->fn.done(request->arg, err);
 		return;
 	case RETRY:
-		request->fn.retry(request->arg, NULL, err);
+		request->fn.retry(request->arg, err || !request->retry.place ? NULL : &request->retry, err);
 		return;
 	case ACQUIRE:
 	case RENEW:
@@ -304,6 +279,7 @@ void serve_answer(struct request *request, const struct meow_error *err)
 		answer_load(store, request, err);
 		return;
 	case ASIDE:
+	case RETRY_END:
 	case SAVE: {
 		struct meow_error conflict;
 		error_set(&conflict, MEOW_CONFLICT, "another's");

@@ -205,20 +205,31 @@ static void call_save(struct session *base, const struct checkpoint *checkpoint,
 	request->fn.done = fn;
 }
 
-static void call_aside(struct session *base, const struct session_letters *letters, session_done_fn *fn, void *arg)
+static void enqueue_letters(
+	struct session *base, enum kind kind, const struct session_letters *letters, session_done_fn *fn, void *arg)
 {
-	struct request *request = enqueue(base, ASIDE, arg);
+	struct request *request = enqueue(base, kind, arg);
 	request->aside = *letters;
 	request->letters = strdup(letters->json);
 	request->fn.done = fn;
 }
 
-// Nobody asks for a retry here.
+static void call_aside(struct session *base, const struct session_letters *letters, session_done_fn *fn, void *arg)
+{
+	enqueue_letters(base, ASIDE, letters, fn, arg);
+}
+
+static void call_retry_end(struct session *base, const struct session_letters *letters, session_done_fn *fn, void *arg)
+{
+	enqueue_letters(base, RETRY_END, letters, fn, arg);
+}
+
 static void call_retry_next(
 	struct session *base, const struct session_retry_query *query, session_retry_fn *fn, void *arg)
 {
-	(void)query;
-	enqueue(base, RETRY, arg)->fn.retry = fn;
+	struct request *request = enqueue(base, RETRY, arg);
+	request->retries = *query;
+	request->fn.retry = fn;
 }
 
 static struct request *enqueue_lease(struct session *base, enum kind kind, const struct session_lease *lease, void *arg)
@@ -280,6 +291,7 @@ static const struct session_impl impl = {.destroy = call_destroy,
 	.checkpoint_save = call_save,
 	.set_aside = call_aside,
 	.retry_next = call_retry_next,
+	.retry_end = call_retry_end,
 	.lease_acquire = call_acquire,
 	.lease_renew = call_renew,
 	.lease_release = call_release};

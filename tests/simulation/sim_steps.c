@@ -14,6 +14,7 @@ static bool tells;
 static struct {
 	unsigned deaths;
 	enum sim_step first, last, target;
+	bool letters;
 	int64_t times;
 } plan;
 
@@ -22,21 +23,31 @@ void sim_tell_steps(bool tell)
 	tells = tell;
 }
 
+static enum sim_step choose_of_letters(void)
+{
+	static const enum sim_step steps[] = {STORE_ASKS_ASIDE, STORE_ASKS_RETRY, STORE_ASKS_RETRY_END, STORE_DID_ASIDE,
+		STORE_DID_RETRY, STORE_DID_RETRY_END};
+	return steps[sim_between(0, (int64_t)(sizeof(steps) / sizeof(*steps)) - 1)];
+}
+
 static void choose(void)
 {
 	int64_t sink_steps = (int64_t)plan.last - (int64_t)plan.first + 1;
-	int64_t store_steps = STORE_DID_ASIDE + 1;
+	int64_t store_steps = STORE_DID_RETRY_END + 1;
 	// The few of the sink as often as the many of the store.
 	plan.target = sim_chance(50) ? (enum sim_step)(plan.first + (unsigned)sim_between(0, sink_steps - 1))
 								 : (enum sim_step)sim_between(0, store_steps - 1);
+	if (plan.letters && sim_chance(40))
+		plan.target = choose_of_letters();
 	plan.times = sim_chance(70) ? sim_between(1, 4) : sim_between(1, 60);
 }
 
-void sim_steps_arm(unsigned deaths, enum sim_step first, enum sim_step last)
+void sim_steps_arm(unsigned deaths, enum sim_step first, enum sim_step last, bool letters)
 {
 	plan.deaths = deaths;
 	plan.first = first;
 	plan.last = last;
+	plan.letters = letters;
 	if (deaths)
 		choose();
 }

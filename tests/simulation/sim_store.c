@@ -39,6 +39,7 @@ void sim_store_destroy(struct sim_store *store)
 	free(store->events);
 	free(store->row.fingerprint);
 	drop_copies(store);
+	letters_free(store);
 	free(store);
 }
 
@@ -101,11 +102,6 @@ int64_t sim_store_start(const struct sim_store *store)
 	return store->start;
 }
 
-bool sim_store_is_dead(const struct sim_store *store, int64_t position)
-{
-	return position < POSITIONS_MOST && store->dead[position];
-}
-
 void sim_store_note_start(struct sim_store *store)
 {
 	store->started_at = store->last;
@@ -134,17 +130,24 @@ void sim_store_pause(struct sim_store *store, bool paused)
 	store->row.paused = paused;
 }
 
-bool sim_store_raise_generation(struct sim_store *store)
+int64_t sim_store_rewind(struct sim_store *store)
 {
-	if (!store->row.there)
-		return false;
-	memset(store->dead, 0, sizeof(store->dead)); // it comes again
-	store->row.generation++;
-	store->row.error_position = 0;
-	store->row.delivered = store->row.position = store->start;
-	free(store->row.fingerprint);
-	store->row.fingerprint = NULL;
-	return true;
+	struct row *row = &store->row;
+	if (!row->there)
+		return -1;
+	writers_end_retries(store); // it waits for what they have locked
+	int64_t behind = sim_chance(50) ? store->start : sim_between(store->start, row->position);
+	row->generation++;
+	row->error_position = 0;
+	row->stop_kept = row->resume = false;
+	row->position = behind;
+	if (row->delivered > behind) {
+		row->delivered = behind;
+		free(row->fingerprint);
+		row->fingerprint = NULL;
+	}
+	letters_rewind(store, behind);
+	return behind;
 }
 
 void sim_store_restore(struct sim_store *store)
@@ -168,6 +171,7 @@ void sim_store_restore(struct sim_store *store)
 		store->committed++;
 		store->versions[stored->aggregate]++;
 	}
+	letters_free(store); // there are none: no such run has poison
 	store->last = copy->last;
 	free(store->row.fingerprint);
 	store->row = copy->row;
@@ -180,7 +184,7 @@ void sim_store_restore(struct sim_store *store)
 // flushed in order.
 static int64_t durable_last(const struct sim_store *store)
 {
-	int64_t last = store->row.position;
+	int64_t last = store->row.position > store->last_place ? store->row.position : store->last_place;
 	for (int64_t id = store->last; id > last; id--)
 		if (store->events[id - 1]->committed)
 			last = id;

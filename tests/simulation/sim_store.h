@@ -49,7 +49,15 @@ const char *sim_store_holder(const struct sim_store *store); // of the lease, ""
 bool sim_store_stop_kept(const struct sim_store *store);
 void sim_store_note_start(struct sim_store *store);     // a route is started for the first time
 int64_t sim_store_start(const struct sim_store *store); // where the first checkpoint stood, 0 unless start: now
-bool sim_store_is_dead(const struct sim_store *store, int64_t position); // set aside
+
+// Dead letters that are open: how many, the position of one, where it is to be published again (0: nowhere).
+size_t sim_store_letters(const struct sim_store *store);
+int64_t sim_store_letter(const struct sim_store *store, size_t index);
+int64_t sim_store_letter_place(const struct sim_store *store, int64_t position);
+bool sim_store_is_set_aside(const struct sim_store *store, int64_t position);
+// Whether an operator has discarded it; and when that was first, 0 if never, though a rewind brought it again.
+bool sim_store_gave_up(const struct sim_store *store, int64_t position);
+int64_t sim_store_gave_up_us(const struct sim_store *store, int aggregate, int64_t version);
 
 // One transaction more, which commits within some milliseconds.
 void sim_store_write(struct sim_store *store);
@@ -61,7 +69,13 @@ bool sim_store_wrote_before_doze(const struct sim_store *store);
 void sim_store_skip(struct sim_store *store, int64_t position);
 void sim_store_resume(struct sim_store *store);
 void sim_store_pause(struct sim_store *store, bool paused);
-bool sim_store_raise_generation(struct sim_store *store); // false: there is no checkpoint yet
+int64_t sim_store_rewind(struct sim_store *store); // behind which position; -1: there is no checkpoint yet
+struct sim_letters {
+	int aggregate;    // -1: of any
+	int64_t position; // 0: at any
+};
+bool sim_store_retry(struct sim_store *store, const struct sim_letters *filter);   // false: it finds none
+bool sim_store_discard(struct sim_store *store, const struct sim_letters *filter); // same
 
 // What befalls it. Restored from a copy of some time ago, or failed over to a standby without the tail: what was
 // committed since is gone, its ids are drawn again, connections are lost.

@@ -1,5 +1,6 @@
 // sim_store_part.h: what the files of the simulated store share. sim_store.c has the store and what befalls it,
-// sim_writers.c its writers, sim_serve.c what requests do to it, sim_session.c the connections over which they come.
+// sim_writers.c its writers, sim_letters.c dead letters, sim_serve.c what else requests do to it, sim_session.c the connections
+// over which they come.
 #ifndef SIMULATION_SIM_STORE_PART_H
 #define SIMULATION_SIM_STORE_PART_H
 
@@ -7,7 +8,6 @@
 
 #define TX_EVENTS 6
 #define HOLDERS_MOST 64
-#define POSITIONS_MOST 65536
 
 struct stored {
 	struct meow_event event;
@@ -16,6 +16,19 @@ struct stored {
 	bool committed;
 	int64_t committed_us;
 	int aggregate;
+	bool dead;           // it was set aside
+	bool given_up;       // an operator has discarded its dead letter
+	int64_t given_up_us; // or had, before a rewind; 0: never
+};
+
+// A dead letter.
+struct letter {
+	int64_t generation, position;
+	int64_t retry_at; // 0: it has none
+	int64_t drawn;    // while the retry of this transaction is not committed
+	uint64_t asked_by;
+	int aggregate;
+	bool closed; // discarded, or published
 };
 
 struct transaction {
@@ -32,6 +45,7 @@ struct transaction {
 	bool lasting;  // it commits, soon
 	bool prepared; // it survives its server, under another name
 	bool renamed;
+	int64_t first_place; // above 0: it asks for retries, and has drawn this place first
 };
 
 struct row {
@@ -50,7 +64,6 @@ struct copy {
 };
 
 struct sim_store {
-	bool dead[POSITIONS_MOST]; // by position: set aside
 	struct loop *loop;
 	struct sim_store_settings settings;
 	const struct sim_store_watch *watch;
@@ -74,9 +87,12 @@ struct sim_store {
 	int64_t start;
 	struct copy copies[64];
 	size_t copy_count;
+	struct letter *letters;
+	size_t letter_count, letter_capacity;
+	int64_t last_place; // of all retries that were committed
 };
 
-enum kind { OPEN, READ, HEAD, LOOK, DOZE, FIND, LOAD, SAVE, ACQUIRE, RENEW, RELEASE, ASIDE, RETRY };
+enum kind { OPEN, READ, HEAD, LOOK, DOZE, FIND, LOAD, SAVE, ACQUIRE, RENEW, RELEASE, ASIDE, RETRY, RETRY_END };
 
 struct request {
 	struct request *next;
@@ -107,6 +123,8 @@ struct request {
 	bool conflict;
 	char *letters;
 	struct session_letters aside;
+	struct session_retry_query retries;
+	struct session_retry retry;
 	struct session_lease lease;
 	struct session_lease_state leased;
 	char relay[16], holder[16];
@@ -128,6 +146,19 @@ struct sim_session {
 void writers_start(struct sim_store *store);
 struct stored *writers_draw(struct sim_store *store); // an id that nobody uses yet
 void writers_end(struct sim_store *store, bool all);  // their server goes; without `all` prepared transactions stay
+struct transaction *writers_begin_retry(struct sim_store *store); // which commits within some milliseconds,
+void writers_end_retries(struct sim_store *store);                // or now
+
+// --- sim_letters.c
+void letters_free(struct sim_store *store);
+void letters_set_aside(struct sim_store *store, struct request *request);
+void letters_next(const struct sim_store *store, struct request *request);
+void letters_end(struct sim_store *store, struct request *request);
+// Which aggregates are held, as the store writes it, and how many letters are open. Good until the next call.
+const char *letters_held(const struct sim_store *store, int64_t *ret_open);
+void letters_end_retry(struct sim_store *store, uint64_t transaction, bool commit);
+void letters_rewind(struct sim_store *store, int64_t position);
+void letters_check_checkpoint(const struct sim_store *store, int64_t position); // that is saved
 
 // --- sim_serve.c
 void serve(struct sim_store *store, struct request *request);         // at one moment

@@ -162,7 +162,8 @@ void world_cause_trouble(void *arg)
 		world->resumes = 10; // to before its first batch
 		return;
 	case GENERATION_RISES:
-		world->rewound = sim_store_raise_generation(world->store);
+		world->rewound_to = sim_store_rewind(world->store);
+		world->rewound = world->rewound_to >= 0;
 		world->rewound_at = sim_ledger_count();
 		return;
 	case PAUSED:
@@ -201,7 +202,7 @@ void world_operate(struct world *world)
 		world->sink->accept();
 	if (!world_is_failed(world))
 		return;
-	if (position && position == world->sink_settings.poison) {
+	if (position && position == world->sink_settings.poison[0]) {
 		world_counts.skipped++;
 		if (world->trouble == SINK_LOSES_TAIL)
 			world_cause_trouble(world); // while the route stands
@@ -211,6 +212,34 @@ void world_operate(struct world *world)
 		world->gave_up = true;
 		sim_store_resume(world->store);
 	}
+}
+
+// Of all, of an aggregate, or of one position.
+static struct sim_letters choose_letters(const struct sim_store *store)
+{
+	struct sim_letters filter = {.aggregate = -1};
+	int64_t open = (int64_t)sim_store_letters(store), kind = sim_between(0, 3); // which is all again
+	if (kind == 1)
+		filter.aggregate = (int)sim_between(0, SIM_AGGREGATES - 1);
+	else if (kind == 2 && open)
+		filter.position = sim_store_letter(store, (size_t)sim_between(0, open < 6 ? open - 1 : 5));
+	return filter;
+}
+
+void world_operate_on_letters(void *arg)
+{
+	struct world *world = arg;
+	if (!world->operates)
+		return;
+	struct sim_letters filter = choose_letters(world->store);
+	if (sim_chance(10))
+		sim_poison_correct();
+	if (sim_chance(15))
+		world_counts.discarded += sim_store_discard(world->store, &filter);
+	else
+		world_counts.retried += sim_store_retry(world->store, &filter);
+	sim_after(world->loop, sim_chance(40) ? sim_between(100, 20000) : sim_between(20000, 300000),
+		world_operate_on_letters, world);
 }
 
 bool world_says_behind(const struct world *world)
@@ -237,7 +266,8 @@ void world_make(struct world *world)
 {
 	static const struct sim_store_watch watch = {world_wants, sim_ledger_had};
 	world->loop = sim_loop_create();
-	sim_ledger_reset();
+	sim_ledger_reset(world->loop);
+	sim_poison_set(world->sink_settings.poison);
 	world->sink->reset(world->loop, &world->sink_settings);
 	world->store = sim_store_create(world->loop, &world->settings, &watch);
 	world->source = sim_store_source(world->store);
@@ -252,7 +282,7 @@ void world_make(struct world *world)
 
 void world_finish(struct world *world)
 {
-	world->freezes = false;
+	world->freezes = world->operates = false;
 	world_thaw(world);
 	sim_run_until(world->loop, INT64_MAX - 1);
 	sim_store_destroy(world->store);

@@ -50,17 +50,20 @@ struct world {
 	unsigned deaths; // of processes, at steps
 	bool running;    // else nobody starts a process that died
 	bool happened;
-	bool rewound;      // and then everything must be published again,
-	size_t rewound_at; // behind this entry of the ledger
-	bool must_stop;    // the store is behind what the sink or the executor knows
-	int resumes;       // that the operator may still give
-	bool gave_up;      // a person let the route go on without what a sink had lost
+	bool rewound;       // and then everything must be published again,
+	size_t rewound_at;  // behind this entry of the ledger,
+	int64_t rewound_to; // that lies behind this position
+	bool must_stop;     // the store is behind what the sink or the executor knows
+	int resumes;        // that the operator may still give
+	bool gave_up;       // a person let the route go on without what a sink had lost
+	bool operates;      // a person deals with dead letters, now and then,
+	bool corrects;      // and has the sink corrected at the end
 };
 
 // For the last lines: what the seeds brought about.
 struct world_counts {
 	unsigned long long troubles[TROUBLES];
-	unsigned long long skipped, set_aside, behind, frozen, taken_over;
+	unsigned long long skipped, set_aside, retried, discarded, behind, frozen, taken_over;
 };
 extern struct world_counts world_counts;
 
@@ -74,7 +77,8 @@ void world_kill(struct relay *relay);
 void world_thaw(struct world *world);
 void world_freeze_some(void *world);
 void world_cause_trouble(void *world);
-void world_operate(struct world *world); // as a person would who reads the route's reason
+void world_operate(struct world *world);    // as a person would who reads the route's reason
+void world_operate_on_letters(void *world); // now and then, as long as it has to
 void world_catch_up(struct world *world);
 bool world_is_failed(const struct world *world);
 bool world_says_behind(const struct world *world);
@@ -89,6 +93,7 @@ void run_seed(uint64_t seed, const struct sim_sink *only); // only: NULL for whi
 // --- sim_check.c: what must be so at the end
 void check_end(const struct world *world);
 void check_behind(struct world *world);
+void check_corrected(struct world *world);
 void check_wake_up(struct world *world);
 void check_take_over(struct world *world);
 

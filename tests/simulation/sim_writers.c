@@ -40,6 +40,15 @@ static void insert(struct sim_store *store, struct transaction *transaction, int
 	transaction->holds = true;
 }
 
+static void close_transaction(struct sim_store *store, struct transaction *transaction)
+{
+	for (struct transaction **at = &store->open; *at; at = &(*at)->next)
+		if (*at == transaction) {
+			*at = transaction->next;
+			return;
+		}
+}
+
 static void end_transaction(void *arg)
 {
 	struct transaction *transaction = arg;
@@ -63,11 +72,7 @@ static void end_transaction(void *arg)
 			sim_violation("event %ld commits below the checkpoint's position %ld", (long)transaction->ids[i],
 				(long)store->row.position);
 	}
-	for (struct transaction **at = &store->open; *at; at = &(*at)->next)
-		if (*at == transaction) {
-			*at = transaction->next;
-			break;
-		}
+	close_transaction(store, transaction);
 	if (commit && transaction->notifies)
 		sessions_notify(store);
 	free(transaction);
@@ -112,6 +117,36 @@ static struct transaction *make_transaction(struct sim_store *store)
 	return transaction;
 }
 
+static void end_retry(void *arg)
+{
+	struct transaction *transaction = arg;
+	if (!transaction->dead) {
+		letters_end_retry(transaction->store, transaction->number, true);
+		close_transaction(transaction->store, transaction);
+	}
+	free(transaction);
+}
+
+struct transaction *writers_begin_retry(struct sim_store *store)
+{
+	struct transaction *transaction = make_transaction(store);
+	transaction->holds = true;
+	sim_after(store->loop, sim_chance(80) ? sim_between(50, 4000) : sim_between(4000, 400000), end_retry, transaction);
+	return transaction;
+}
+
+void writers_end_retries(struct sim_store *store)
+{
+	for (struct transaction *open = store->open, *next; open; open = next) {
+		next = open->next;
+		if (!open->first_place)
+			continue;
+		letters_end_retry(store, open->number, true);
+		close_transaction(store, open);
+		open->dead = true; // it frees itself
+	}
+}
+
 void sim_store_write(struct sim_store *store)
 {
 	struct transaction *transaction = make_transaction(store);
@@ -152,6 +187,8 @@ void writers_end(struct sim_store *store, bool all)
 		open->dead = all || !open->prepared; // those free themselves
 		open->next = open->dead ? NULL : kept;
 		open->renamed = true;
+		if (open->first_place)
+			letters_end_retry(store, open->number, false);
 		if (open->dead)
 			continue;
 		kept = open;
