@@ -475,7 +475,7 @@ bool store_dead_letters(struct meow_store *store, const struct store_dead_filter
 }
 
 bool store_dead_positions(struct meow_store *store, const char *name, int64_t from, int64_t to,
-	bool (*fn)(void *arg, int64_t position), void *arg, struct meow_error *err)
+	bool (*fn)(void *arg, const struct store_dead_position *dead), void *arg, struct meow_error *err)
 {
 	WITH_ERROR(err);
 	return store->impl->dead_positions(store, name, from, to, fn, arg, error);

@@ -138,10 +138,15 @@ struct store_dead_filter {
 MEOW_MUST_USE bool store_dead_letters(struct meow_store *store, const struct store_dead_filter *filter,
 	bool (*fn)(void *arg, const struct store_dead_letter *letter), void *arg, struct meow_error *err);
 
-// Calls fn for each position from `from` to `to`, both inclusive, whose event was set aside for the subscription, and not
-// published since, in rising order, until it returns false: also for what was discarded. (A rewind to before one forgets it.)
+struct store_dead_position {
+	int64_t position;
+	int64_t retry_at; // as in store_dead_letter; kept once it was published there
+	bool published;   // there, by a retry
+};
+// Calls fn for each position from `from` to `to`, both inclusive, whose event was set aside for the subscription, in rising
+// order, until it returns false: also for what was discarded, or published since. (A rewind to before one forgets it.)
 MEOW_MUST_USE bool store_dead_positions(struct meow_store *store, const char *name, int64_t from, int64_t to,
-	bool (*fn)(void *arg, int64_t position), void *arg, struct meow_error *err);
+	bool (*fn)(void *arg, const struct store_dead_position *dead), void *arg, struct meow_error *err);
 
 // `dead discard`: their events will never be published, and what comes next of their aggregates is, once none is left. One
 // that others of its aggregate stand before is MEOW_INVALID; none at all, MEOW_MISSING.

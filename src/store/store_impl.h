@@ -89,7 +89,7 @@ struct store_impl {
 	bool (*dead_letters)(struct meow_store *store, const struct store_dead_filter *filter,
 		bool (*fn)(void *arg, const struct store_dead_letter *letter), void *arg, struct meow_error *err);
 	bool (*dead_positions)(struct meow_store *store, const char *name, int64_t from, int64_t to,
-		bool (*fn)(void *arg, int64_t position), void *arg, struct meow_error *err);
+		bool (*fn)(void *arg, const struct store_dead_position *dead), void *arg, struct meow_error *err);
 	// Both leave out those that others of their aggregate stand before.
 	bool (*dead_discard)(
 		struct meow_store *store, const struct store_dead_filter *filter, int64_t *ret_count, struct meow_error *err);

@@ -17,8 +17,16 @@ static bool was_seen(const struct merge *merge, const struct sequence *sequence,
 	return position <= merge->sink->to && !positions_has(missing, position);
 }
 
-// Whether an event of the same aggregate, with a later version, was there before.
-static bool find_later(struct merge *merge, const struct sequence *sequence, const struct meow_event *event,
+// Whether an event that another layout published had its turn before the record, which is a retry if so.
+static bool was_before(const struct merge *merge, const struct record *record, const struct meow_event *event)
+{
+	const struct layouts *layouts = merge->walk.layouts;
+	int64_t place = layouts_place(layouts, event->position), generation = merge->walk.generation;
+	return place > 0 && layouts_at(layouts, place, generation)->layout <
+							layouts_at(layouts, record_place(record), generation)->layout;
+}
+
+bool merge_find_later(struct merge *merge, const struct sequence *sequence, const struct meow_event *event,
 	bool *ret_later, struct meow_error *err)
 {
 	const struct meow_query query = {.aggregate_type = event->aggregate_type.data,
@@ -33,8 +41,9 @@ static bool find_later(struct merge *merge, const struct sequence *sequence, con
 	bool found = true, ok = cursor != NULL;
 	while (ok && !*ret_later && (ok = meow_cursor_next(cursor, &later, &found, err)) && found &&
 		   later.position <= merge->sink->to)
-		*ret_later = later.position > event->position && was_seen(merge, sequence, later.position) &&
-					 walk_is_ours(&merge->walk, later.aggregate_id, later.position, merge->walk.generation);
+		*ret_later = later.position > event->position &&
+					 (walk_expects(&merge->walk, &later) ? was_seen(merge, sequence, later.position)
+														 : was_before(merge, &sequence->head, &later));
 	meow_cursor_close(cursor);
 	return ok;
 }
@@ -43,7 +52,7 @@ static bool judge_late(
 	struct merge *merge, const struct sequence *sequence, const struct meow_event *event, struct meow_error *err)
 {
 	bool later;
-	if (!find_later(merge, sequence, event, &later, err))
+	if (!merge_find_later(merge, sequence, event, &later, err))
 		return false;
 	if (!later && sequence->head.place > 0) { // it was a dead letter
 		merge->result->retried++;
@@ -92,8 +101,20 @@ static bool judge_event(
 // MessagePack does not show its generation; then it is that of the walk.
 static bool is_ours(const struct walk *walk, const struct meow_event *event, const struct record *record)
 {
-	return walk_is_ours(walk, event->aggregate_id, event->position, record->generation) ||
-		   walk_is_ours(walk, event->aggregate_id, event->position, walk->generation);
+	return walk_is_ours(walk, event->aggregate_id, record_place(record), record->generation) ||
+		   walk_is_ours(walk, event->aggregate_id, record_place(record), walk->generation);
+}
+
+// Whether it is a retry of which nothing was known at the start, so that nobody expects it here: it was asked for since, or
+// a rewind has forgotten it.
+static bool is_unknown_retry(const struct walk *walk, const struct record *record)
+{
+	if (record->place == 0)
+		return false;
+	const struct store_dead_position *letter = letters_find(&walk->layouts->letters, record->position);
+	if (letter == NULL)
+		return layouts_newest(walk->layouts)->generation > 0;
+	return !letter->published && record->place > letter->retry_at;
 }
 
 bool merge_judge(struct merge *merge, struct sequence *sequence, struct meow_error *err)
@@ -105,6 +126,8 @@ bool merge_judge(struct merge *merge, struct sequence *sequence, struct meow_err
 		merge->result->unwanted++;
 		return true;
 	}
+	if (is_unknown_retry(walk, record))
+		return true;
 	bool all = walk->layouts->most == 1 && config_count(walk->route, "categories") == 0;
 	bool between = all && record->position > walk->previous;
 	if (!between && !walk_look_back(walk, record->position, &event, err))

@@ -1,5 +1,7 @@
 // layouts.c: a layout publishes up to its cut, and the next one what lies behind. After a rewind the newest publishes all
-// over again, what lies before its own beginning included: a generation above the last one of a layout is not its.
+// over again, what lies before its own beginning included: a generation above the last one of a layout is not its. What
+// was set aside by one layout and asked for again when another had taken over is published by that one, for its place is
+// a position like any other.
 #include "verify/layouts.h"
 
 #include <inttypes.h>
@@ -36,7 +38,10 @@ bool layouts_read(
 	if (newest == configured) {
 		for (size_t i = 0; i < layouts->count; i++)
 			layouts->most = layouts->items[i].partitions > layouts->most ? layouts->items[i].partitions : layouts->most;
-		return true;
+		if (letters_read(&layouts->letters, store, route, err))
+			return true;
+		layouts_finish(layouts);
+		return false;
 	}
 	layouts_finish(layouts);
 	if (newest < 0)
@@ -49,6 +54,7 @@ bool layouts_read(
 void layouts_finish(struct layouts *layouts)
 {
 	free(layouts->items);
+	letters_finish(&layouts->letters);
 	*layouts = (struct layouts){0};
 }
 
@@ -59,6 +65,12 @@ const struct store_layout *layouts_at(const struct layouts *layouts, int64_t pos
 	while (layout < newest && (layout->generation < generation || layout->cut < position))
 		layout++;
 	return layout;
+}
+
+int64_t layouts_place(const struct layouts *layouts, int64_t position)
+{
+	const struct store_dead_position *letter = letters_find(&layouts->letters, position);
+	return letter == NULL ? position : letter->retry_at;
 }
 
 int64_t layouts_end(const struct layouts *layouts, int partition)

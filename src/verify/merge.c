@@ -41,7 +41,7 @@ static bool sift(struct merge *merge, struct sequence *sequence, bool *ret_wante
 	bool drawn = record->position > 0;
 	// Partitions share a topic; each looks at its own records alone, and the first at those of nobody.
 	bool others = !merge->sink->exclusive &&
-				  (drawn ? !walk_is_ours(&merge->walk, record->aggregate_id, record->position, record->generation)
+				  (drawn ? !walk_is_ours(&merge->walk, record->aggregate_id, record_place(record), record->generation)
 						 : merge->walk.partition > 0);
 	*ret_wanted = false;
 	if (others)
@@ -172,7 +172,19 @@ static bool begin_turn(struct merge *merge, const struct record *record, struct 
 
 // --- records
 
-static void match(struct merge *merge, const struct sequence *sequence)
+// A retry that nothing stands before here; what the old partitions published of its aggregate may.
+static bool match_retry(struct merge *merge, const struct sequence *sequence, struct meow_error *err)
+{
+	bool later;
+	if (!merge_find_later(merge, sequence, &merge->walk.event, &later, err))
+		return false;
+	if (later)
+		merge_note(merge, VERIFY_OUT_OF_ORDER, &merge->walk.event, sequence->place, sequence, &sequence->head, NULL);
+	merge->result->retried += !later;
+	return true;
+}
+
+static bool match(struct merge *merge, const struct sequence *sequence, struct meow_error *err)
 {
 	const struct record *record = &sequence->head;
 	const struct meow_event *event = &merge->walk.event;
@@ -182,14 +194,16 @@ static void match(struct merge *merge, const struct sequence *sequence)
 	if (merge->sequence != sequence)
 		merge_note(merge, VERIFY_MISPLACED, event, sequence->place, sequence, record, NULL);
 	if (merge->place != sequence->place)
-		return; // who reads where it belongs will not find it
+		return true; // who reads where it belongs will not find it
 	if (merge->matched)
 		merge_note(merge, VERIFY_TWICE, event, sequence->place, sequence, record, NULL);
-	else if (positions_has(&merge->missing, event->position))
+	bool missed = positions_has(&merge->missing, event->position), retried = record->place > 0;
+	if (missed)
 		positions_remove(&merge->missing, event->position);
-	else
-		merge->result->replayed += !merge->first_turn;
+	bool ok = merge->matched || !retried || match_retry(merge, sequence, err);
+	merge->result->replayed += !merge->matched && !retried && !missed && !merge->first_turn;
 	merge->matched = true;
+	return ok;
 }
 
 static bool drop_first(struct merge *merge, struct meow_error *err)
@@ -224,8 +238,7 @@ static bool step(struct merge *merge, struct meow_error *err)
 		return walk_on(merge, err);
 	if (event == NULL || event->position > record->position)
 		return judge_first(merge, err);
-	match(merge, sequence);
-	return drop_first(merge, err);
+	return match(merge, sequence, err) && drop_first(merge, err);
 }
 
 // Places that are known before any event is: what stands in them belongs to the events, or to nobody.

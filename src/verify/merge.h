@@ -59,6 +59,10 @@ void merge_note(struct merge *merge, enum verify_fault fault, const struct meow_
 // category.
 MEOW_MUST_USE bool merge_judge(struct merge *merge, struct sequence *sequence, struct meow_error *err);
 
+// The same file: whether an event of the same aggregate, with a later version, was there before the sequence's record.
+MEOW_MUST_USE bool merge_find_later(struct merge *merge, const struct sequence *sequence,
+	const struct meow_event *event, bool *ret_later, struct meow_error *err);
+
 // missing.c: tells what has expired meanwhile from what is lost, at the end.
 MEOW_MUST_USE bool merge_count_missing(struct merge *merge, struct meow_error *err);
 

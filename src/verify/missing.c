@@ -40,11 +40,15 @@ struct asking {
 	bool failed;
 };
 
-static bool note_aside(void *arg, int64_t position)
+// What was published since we began may stand where we had been before.
+static bool note_aside(void *arg, const struct store_dead_position *dead)
 {
 	struct asking *asking = arg;
 	struct merge *merge = asking->merge;
-	asking->failed = positions_has(&merge->missing, position) && !positions_add(&merge->aside, position, &asking->err);
+	const struct store_dead_position *before = letters_find(&merge->walk.layouts->letters, dead->position);
+	bool published = dead->published && before != NULL && before->published;
+	asking->failed = !published && positions_has(&merge->missing, dead->position) &&
+					 !positions_add(&merge->aside, dead->position, &asking->err);
 	return !asking->failed;
 }
 

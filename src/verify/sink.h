@@ -25,6 +25,12 @@ struct record {
 	struct meow_bytes value;
 };
 
+// The position in whose turn it was published.
+static inline int64_t record_place(const struct record *record)
+{
+	return record->place > 0 ? record->place : record->position;
+}
+
 struct sequence {
 	struct place *place;
 	int32_t partition;

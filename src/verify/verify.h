@@ -52,7 +52,7 @@ struct verify_result {
 	uint64_t expired;     // taken by retention, trimming or rotation: below the first one still there
 	uint64_t unwanted;    // of categories that are not this route's
 	uint64_t replayed;    // published again, as a rewind asked for
-	uint64_t retried;     // there behind their turn, once they were dead letters
+	uint64_t retried;     // there by a retry, once they were dead letters
 	uint64_t set_aside;   // not in the sink, but among the route's dead letters, or discarded from there
 	struct verify_finding findings[VERIFY_FAULTS];
 	bool holds; // the promise of the route

@@ -18,15 +18,17 @@ bool walk_wants(const struct walk *walk, struct meow_bytes aggregate_type)
 	return false;
 }
 
-bool walk_is_ours(const struct walk *walk, struct meow_bytes aggregate_id, int64_t position, int64_t generation)
+bool walk_is_ours(const struct walk *walk, struct meow_bytes aggregate_id, int64_t place, int64_t generation)
 {
-	int partitions = layouts_at(walk->layouts, position, generation)->partitions;
+	int partitions = layouts_at(walk->layouts, place, generation)->partitions;
 	return (partitions == 1 ? 0 : names_partition(aggregate_id, partitions)) == walk->partition;
 }
 
-static bool event_is_ours(const struct walk *walk)
+// One that was set aside for good is counted where it would have been.
+bool walk_expects(const struct walk *walk, const struct meow_event *event)
 {
-	return walk_is_ours(walk, walk->event.aggregate_id, walk->event.position, walk->generation);
+	int64_t place = layouts_place(walk->layouts, event->position);
+	return walk_is_ours(walk, event->aggregate_id, place > 0 ? place : event->position, walk->generation);
 }
 
 bool walk_next(struct walk *walk, struct meow_error *err)
@@ -36,7 +38,7 @@ bool walk_next(struct walk *walk, struct meow_error *err)
 	do {
 		if (!meow_cursor_next(walk->cursor, &walk->event, &walk->found, err))
 			return false;
-	} while (walk->found && (!walk_wants(walk, walk->event.aggregate_type) || !event_is_ours(walk)));
+	} while (walk->found && (!walk_wants(walk, walk->event.aggregate_type) || !walk_expects(walk, &walk->event)));
 	return true;
 }
 

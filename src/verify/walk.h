@@ -35,9 +35,12 @@ MEOW_MUST_USE bool walk_look_back(
 // Whether the route publishes events of this type.
 bool walk_wants(const struct walk *walk, struct meow_bytes aggregate_type);
 
-// Whether it is the partition's, if the route publishes it at all, as it was split when it published the position in the
-// generation.
-bool walk_is_ours(const struct walk *walk, struct meow_bytes aggregate_id, int64_t position, int64_t generation);
+// Whether it is the partition's, if the route publishes it at all, as it was split when it published in the generation
+// what stands at the place: the event's own position, or that of its retry.
+bool walk_is_ours(const struct walk *walk, struct meow_bytes aggregate_id, int64_t place, int64_t generation);
+
+// The same for an event that has no record yet.
+bool walk_expects(const struct walk *walk, const struct meow_event *event);
 
 void walk_finish(struct walk *walk);
 

@@ -59,12 +59,15 @@ class Operated(unittest.TestCase):
                         (kind, aggregate, "x" * size) for _ in range(count))
         self.good("append", "-", stdin=lines)
 
-    def start(self, routes):
+    def configure(self, routes):
         with open(self.config, "w", encoding="utf-8") as out:
             out.write("store: {url: '%s'}\nhttp: {listen: '127.0.0.1:%d'}\nrelay: {backoff_max: 1s, lease: %s}\nroutes:\n" %
                       (self.url, self.port, self.lease))
             for name, text in routes.items():
                 out.write("  %s: %s\n" % (name, text))
+
+    def start(self, routes):
+        self.configure(routes)
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen([self.meowmx, "relay", "-c", self.config], stderr=log)
 

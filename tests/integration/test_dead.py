@@ -128,7 +128,7 @@ class OnPostgres(Operated):
     def arrived(self, generation=0):
         """(place, position, aggregate, version) of each entry, in the stream's order."""
         found = []
-        for entry, fields in self.client.ask("XRANGE", "events%d" % generation, "-", "+"):
+        for entry, fields in self.client.ask("XRANGE", "events%s" % generation, "-", "+"):
             fields = dict(zip(fields[::2], fields[1::2]))
             place = int(entry.split("-")[0])
             found.append((place, int(fields.get("position", place)), fields["aggregate_id"], int(fields["version"])))
@@ -281,6 +281,77 @@ class OnPostgres(Operated):
         self.assertEqual(self.verified()[0]["set_aside"], 0)
         self.client.ask("XDEL", "events1", "6-0")
         self.assertEqual(self.verified(65)[0]["lost"]["first"][0]["position"], 6)
+
+    def streams(self, count):
+        """(place, position, aggregate, version) of each entry of each partition's stream."""
+        return [self.arrived("-%d" % partition) for partition in range(count)]
+
+    def move(self, stream, entry, to):
+        """That of the stream at the place stands at another one."""
+        ((_, fields),) = self.client.ask("XRANGE", stream, "%d-0" % entry, "%d-0" % entry)
+        self.client.ask("XDEL", stream, "%d-0" % entry)
+        self.client.ask("XADD", stream, "%d-0" % to, *fields)
+
+    def psql(self, sql):
+        subprocess.run(["psql", "-Xq", "-v", "ON_ERROR_STOP=1", self.url, "-c", sql], check=True)
+
+    def publish_before(self, old, new, entry, position):
+        """What is a retry in the new stream stands in the old one as if it had been published in its turn."""
+        ((_, fields),) = self.client.ask("XRANGE", new, "%d-0" % entry, "%d-0" % entry)
+        at = fields.index("position")
+        entries = self.client.ask("XRANGE", old, "-", "+") + [["%d-0" % position, fields[:at] + fields[at + 2:]]]
+        self.client.ask("DEL", old)
+        for name, values in sorted(entries, key=lambda one: int(one[0].split("-")[0])):
+            self.client.ask("XADD", old, name, *values)
+        self.client.ask("XDEL", new, "%d-0" % entry)
+
+    def test_a_retry_behind_a_repartition_is_the_new_partitions(self):
+        split = "on_poison: set-aside, partitions: %d, "
+        for name in "abcdef":
+            self.append(1, name)
+            self.append(1, name, size=LARGE)  # 2, 5, 8, 11, 14, 17
+            self.append(1, name)
+        self.start({"cache": self.to_redis("events-{partition}", split % 2)})
+        wait_until("both partitions", lambda: [shown["position"] for shown in self.good(
+            "subscription", "list", "--json")] == [18, 18])
+        self.stop()
+        self.configure({"cache": self.to_redis("events-{partition}", split % 3)})
+        self.good("subscription", "repartition", "cache", "3", "-c", self.config, "--yes")
+        before = {aggregate: old for old, stream in enumerate(self.streams(2)) for _, _, aggregate, _ in stream}
+        self.allow()
+        self.good("dead", "retry", "cache", "--yes")  # 19 to 30
+        self.start({"cache": self.to_redis("events-{partition}", split % 3)})
+        wait_until("the retries", lambda: self.dead() == [])
+        self.append(1, "a")  # 31
+        wait_until("all", lambda: len(sum(self.streams(3), [])) == 19)
+        self.stop()
+        retried = [[entry for entry in stream if 18 < entry[0] < 31] for stream in self.streams(3)]
+        self.assertTrue(any(before[entry[2]] != new for new, stream in enumerate(retried) for entry in stream))
+        for stream in retried:
+            self.assertEqual(stream, sorted(stream, key=lambda entry: entry[1]))
+        result, _ = self.verified()
+        self.assertEqual((result["holds"], result["events"], result["records"], result["retried"], result["set_aside"]),
+                         (True, 19, 19, 12, 0))
+        # One that went to another partition: lost, twice, and behind the next of its aggregate.
+        new, first = next((new, entry) for new, stream in enumerate(retried) for entry in stream
+                          if before[entry[2]] != new)
+        (second,) = [entry for entry in retried[new] if entry[2] == first[2] and entry[3] == first[3] + 1]
+        stream = "events-%d" % new
+        found = lambda: {fault: sample["first"][0]["position"] for fault, sample in self.verified(65)[0].items()
+                         if isinstance(sample, dict) and sample["count"]}
+        self.move(stream, first[0], 40)
+        self.assertEqual(found(), {"out_of_order": first[1]})
+        ((_, fields),) = self.client.ask("XRANGE", stream, "40-0", "40-0")
+        self.client.ask("XADD", stream, "41-0", *fields)
+        self.move(stream, second[0], 42)
+        self.assertEqual(found(), {"twice": first[1]})
+        self.client.ask("XDEL", stream, "41-0")
+        if not self.sqlite:  # the next was no dead letter, and published by the old partition
+            self.psql("DELETE FROM meowmx_dead_letters WHERE position = %d" % second[1])
+            self.publish_before("events-%d" % before[first[2]], stream, 42, second[1])
+            self.assertEqual(found(), {"out_of_order": first[1]})
+        self.client.ask("XDEL", stream, "40-0")
+        self.assertEqual(found(), {"lost": first[1]})
 
     def test_without_set_aside_dead_letters_stop_the_route(self):
         self.fill()

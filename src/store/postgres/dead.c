@@ -46,7 +46,7 @@ bool pg_dead_letters(struct meow_store *base, const struct store_dead_filter *fi
 }
 
 bool pg_dead_positions(struct meow_store *base, const char *name, int64_t from, int64_t to,
-	bool (*fn)(void *arg, int64_t position), void *arg, struct meow_error *err)
+	bool (*fn)(void *arg, const struct store_dead_position *dead), void *arg, struct meow_error *err)
 {
 	struct pg_store *store = pg_store_of(base);
 	char first[24], last[24];
@@ -56,8 +56,13 @@ bool pg_dead_positions(struct meow_store *base, const char *name, int64_t from, 
 	PGresult *result = pg_reconnect(store, err) ? pg_query(store, sql_dead_positions, 3, values, err) : NULL;
 	if (!result)
 		return false;
-	for (int row = 0; row < PQntuples(result) && fn(arg, pg_signed64(result, row, 0)); row++)
-		continue;
+	bool more = true;
+	for (int row = 0; more && row < PQntuples(result); row++) {
+		const struct store_dead_position dead = {.position = pg_signed64(result, row, 0),
+			.retry_at = pg_signed64(result, row, 1),
+			.published = pg_signed64(result, row, 2) > 0};
+		more = fn(arg, &dead);
+	}
 	PQclear(result);
 	return true;
 }

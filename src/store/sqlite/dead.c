@@ -20,7 +20,7 @@ bool lite_dead_letters(struct meow_store *base, const struct store_dead_filter *
 	if (!lite_ready(lite, err))
 		return false;
 	struct lite_call call = call_for(lite, LITE_DEAD_LETTERS, filter);
-	enum lite_step step;
+	enum lite_step step = LITE_ROW;
 	bool more = true, good = true;
 	while (more && good && (step = lite_step(&call, err)) != LITE_DONE) {
 		good = step == LITE_ROW;
@@ -42,7 +42,7 @@ bool lite_dead_letters(struct meow_store *base, const struct store_dead_filter *
 }
 
 bool lite_dead_positions(struct meow_store *base, const char *name, int64_t from, int64_t to,
-	bool (*fn)(void *arg, int64_t position), void *arg, struct meow_error *err)
+	bool (*fn)(void *arg, const struct store_dead_position *dead), void *arg, struct meow_error *err)
 {
 	struct lite *lite = lite_of(base);
 	if (!lite_ready(lite, err))
@@ -51,9 +51,13 @@ bool lite_dead_positions(struct meow_store *base, const char *name, int64_t from
 	lite_put_text(&call, bytes_of(name));
 	lite_put_int(&call, from);
 	lite_put_int(&call, to);
-	enum lite_step step;
-	while ((step = lite_step(&call, err)) == LITE_ROW && fn(arg, lite_int(&call, 0)))
-		continue;
+	enum lite_step step = LITE_ROW;
+	bool more = true;
+	while (more && (step = lite_step(&call, err)) == LITE_ROW) {
+		const struct store_dead_position dead = {
+			.position = lite_int(&call, 0), .retry_at = lite_int(&call, 1), .published = lite_int(&call, 2) > 0};
+		more = fn(arg, &dead);
+	}
 	lite_end(&call);
 	return step != LITE_FAILED;
 }

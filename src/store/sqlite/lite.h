@@ -279,7 +279,7 @@ bool lite_subscription_delete(struct meow_store *base, const char *name, bool *r
 bool lite_dead_letters(struct meow_store *base, const struct store_dead_filter *filter,
 	bool (*fn)(void *arg, const struct store_dead_letter *letter), void *arg, struct meow_error *err);
 bool lite_dead_positions(struct meow_store *base, const char *name, int64_t from, int64_t to,
-	bool (*fn)(void *arg, int64_t position), void *arg, struct meow_error *err);
+	bool (*fn)(void *arg, const struct store_dead_position *dead), void *arg, struct meow_error *err);
 bool lite_dead_retry(
 	struct meow_store *base, const struct store_dead_filter *filter, int64_t *ret_count, struct meow_error *err);
 bool lite_dead_discard(

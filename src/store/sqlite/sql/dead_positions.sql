@@ -1,6 +1,8 @@
--- Which positions from ?2 to ?3 hold events that were set aside for subscription ?1, and were not published
--- since.
-SELECT DISTINCT d.position FROM meowmx_dead_letters d
+-- Which positions from ?2 to ?3 hold events that were set aside for subscription ?1, where each was to be published
+-- again (0: nowhere), and whether it was.
+SELECT d.position, coalesce(max(d.retry_at), 0),
+       min(CASE WHEN d.retry_at IS NULL OR d.discarded_at IS NULL THEN 0 ELSE 1 END)
+FROM meowmx_dead_letters d
 WHERE d.subscription = ?1 AND d.position BETWEEN ?2 AND ?3
-  AND (d.retry_at IS NULL OR d.discarded_at IS NULL)
+GROUP BY d.position
 ORDER BY d.position
