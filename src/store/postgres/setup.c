@@ -365,14 +365,25 @@ enum {
 	CHECK_PYTHON_TRIGGER,
 };
 
+// A whole number of the server's answer in text.
+static bool number_of(const PGresult *result, int column, const char *what, int64_t *ret_number, struct meow_error *err)
+{
+	const char *text = PQgetvalue(result, 0, column);
+	return text_to_int64(bytes_of(text), ret_number) ||
+		   error_set(err, MEOW_CONFIG, "the server's %s is no number: \"%s\"", what, text);
+}
+
 static bool refuse(const struct setup *setup, const PGresult *check, struct meow_error *err)
 {
 	if (*PQgetvalue(check, 0, CHECK_STANDBY) == 't')
 		return error_set(err, MEOW_DENIED, "PostgreSQL at %s:%s is a read-only standby; connect to the primary",
 			PQhost(setup->conn), PQport(setup->conn));
-	int version = atoi(PQgetvalue(check, 0, CHECK_VERSION));
+	int64_t version, pid;
+	if (!number_of(check, CHECK_VERSION, "server_version_num", &version, err) ||
+		!number_of(check, CHECK_PID, "pg_backend_pid()", &pid, err))
+		return false;
 	if (version < 130000)
-		return error_set(err, MEOW_CONFIG, "PostgreSQL %d is too old: 13 or later is needed", version / 10000);
+		return error_set(err, MEOW_CONFIG, "PostgreSQL %" PRId64 " is too old: 13 or later is needed", version / 10000);
 	if (strcmp(PQgetvalue(check, 0, CHECK_ENCODING), "UTF8") != 0)
 		return error_set(err, MEOW_CONFIG,
 			"the encoding of database %s is %s, and must be UTF8: "
@@ -380,16 +391,19 @@ static bool refuse(const struct setup *setup, const PGresult *check, struct meow
 			PQdb(setup->conn), PQgetvalue(check, 0, CHECK_ENCODING));
 	if (PQgetisnull(check, 0, CHECK_SCHEMA))
 		return error_set(err, MEOW_CONFIG, "the search_path names no schema that exists: where are the tables to be?");
-	if (atoi(PQgetvalue(check, 0, CHECK_PID)) != PQbackendPID(setup->conn))
+	if (pid != PQbackendPID(setup->conn))
 		return error_set(err, MEOW_CONFIG,
 			"a pooler stands between here and PostgreSQL: "
 			"set up over a direct connection");
 	return true;
 }
 
-static void say_settings(struct setup *setup, const PGresult *check)
+static bool say_settings(struct setup *setup, const PGresult *check, struct meow_error *err)
 {
-	if (atoi(PQgetvalue(check, 0, CHECK_TWO_PHASE)) > 0)
+	int64_t prepared;
+	if (!number_of(check, CHECK_TWO_PHASE, "max_prepared_transactions", &prepared, err))
+		return false;
+	if (prepared > 0)
 		say(setup, "max_prepared_transactions is above 0: writers that use PREPARE TRANSACTION must "
 				   "SET meowmx.notify = off");
 	if (*PQgetvalue(check, 0, CHECK_FSYNC_OFF) == 't')
@@ -401,6 +415,7 @@ static void say_settings(struct setup *setup, const PGresult *check)
 			"the trigger of Python meowmx and postgresql-event-sourcing makes all commits wait for each other, which "
 			"halves appends; when nobody listens to it any more: DROP TRIGGER channel_event_notify_trg ON %s",
 			setup->names.renames[PG_NAME_EVENTS].to);
+	return true;
 }
 
 static bool check_server(struct setup *setup, const char *id_type, struct meow_error *err)
@@ -409,10 +424,10 @@ static bool check_server(struct setup *setup, const char *id_type, struct meow_e
 	if (!check)
 		return false;
 	const char *there = PQgetisnull(check, 0, CHECK_ID_TYPE) ? NULL : PQgetvalue(check, 0, CHECK_ID_TYPE);
-	bool ok = refuse(setup, check, err) && choose_id_type(setup, id_type, there, err);
+	bool ok =
+		refuse(setup, check, err) && choose_id_type(setup, id_type, there, err) && say_settings(setup, check, err);
 	if (ok) {
 		char settings[400];
-		say_settings(setup, check);
 		snprintf(setup->schema, sizeof(setup->schema), "%s", PQgetvalue(check, 0, CHECK_SCHEMA));
 		snprintf(settings, sizeof(settings),
 			"SET search_path = %s, pg_temp; SET statement_timeout = 0; "
@@ -550,13 +565,16 @@ static bool finish(struct setup *setup, struct meow_error *err)
 static bool check_version(struct setup *setup, struct meow_error *err)
 {
 	PGresult *result = PQexec(setup->conn, "SELECT schema_version FROM meowmx_meta");
-	int version =
-		PQresultStatus(result) == PGRES_TUPLES_OK && PQntuples(result) == 1 ? atoi(PQgetvalue(result, 0, 0)) : 0;
+	int64_t version = 0; // there is no such table yet, or nothing in it
+	bool ok = PQresultStatus(result) != PGRES_TUPLES_OK || PQntuples(result) != 1 ||
+			  number_of(result, 0, "meowmx_meta.schema_version", &version, err);
 	PQclear(result);
+	if (!ok)
+		return false;
 	return version <= STORE_SCHEMA_VERSION ||
 		   error_set(err, MEOW_CONFIG,
-			   "the store was set up by a newer meowmx (schema %d, this one knows %d): upgrade this program", version,
-			   STORE_SCHEMA_VERSION);
+			   "the store was set up by a newer meowmx (schema %" PRId64 ", this one knows %d): upgrade this program",
+			   version, STORE_SCHEMA_VERSION);
 }
 
 bool pg_setup(const struct store_setup *wanted, struct meow_error *err)
