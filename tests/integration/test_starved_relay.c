@@ -54,6 +54,7 @@ static struct server *redis;
 // One relay with one route that did not exist before.
 struct world {
 	const char *url;
+	struct meow_store *store;
 	struct session_source source;
 	struct config *config;
 	char name[32], path[512];
@@ -133,22 +134,33 @@ static int64_t now_ms(void)
 	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
-static bool is_delivered(struct executor *executor)
+static bool is_delivered(const struct world *w)
 {
-	return executor_metrics(executor)->delivered >= EVENTS;
+	return executor_metrics(w->executor)->delivered >= EVENTS;
 }
 
-// And the store is there, to take the last checkpoint.
-static bool is_at_rest(struct executor *executor)
+static bool is_running(const struct world *w)
 {
-	const struct route_metrics *metrics = executor_metrics(executor);
-	return is_delivered(executor) && metrics->state == ROUTE_RUNNING && metrics->caught_up;
+	const struct route_metrics *metrics = executor_metrics(w->executor);
+	return is_delivered(w) && metrics->state == ROUTE_RUNNING && metrics->caught_up;
 }
 
-static void wait_until(bool (*condition)(struct executor *executor), struct world *w, long n)
+// By itself, before it is told to stop: the save that lacked memory may just have cost it its connection, while it still
+// shows RUNNING, and a relay that is stopped in that moment leaves without another try. The sink has the rest.
+static bool is_saved(const struct world *w)
+{
+	struct store_subscriptions list;
+	struct meow_error err;
+	assert_ok(store_subscriptions(w->store, w->name, &list, &err), err);
+	bool saved = list.count == 1 && list.items[0].checkpoint.delivered == EVENTS;
+	store_subscriptions_free(&list);
+	return saved;
+}
+
+static void wait_until(bool (*condition)(const struct world *w), const struct world *w, long n)
 {
 	int64_t end_ms = now_ms() + LONGEST_MS;
-	while (!condition(w->executor)) {
+	while (!condition(w)) {
 		struct executor_report report;
 		executor_report(w->executor, &report);
 		if (report.state == ROUTE_FAILED || report.state == ROUTE_STOPPED || now_ms() > end_ms) {
@@ -206,22 +218,11 @@ static void check_sink(const struct world *w, long n)
 	check_file(w, n);
 }
 
-static void check_checkpoint(struct meow_store *store, const struct world *w, long n)
-{
-	struct store_subscriptions list;
-	struct meow_error err;
-	assert_ok(store_subscriptions(store, w->name, &list, &err), err);
-	assert_int_equal(list.count, 1);
-	if (list.items[0].checkpoint.delivered != EVENTS)
-		fail_msg("allocation %ld: the checkpoint is at %d", n, (int)list.items[0].checkpoint.delivered);
-	store_subscriptions_free(&list);
-}
-
 // False if there are fewer allocations.
 static bool run_with_failure_at(const char *url, struct meow_store *store, long n, int times)
 {
 	static unsigned count;
-	struct world w = {.url = url};
+	struct world w = {.url = url, .store = store};
 	struct meow_error err = {0};
 	snprintf(w.name, sizeof(w.name), "r%u", ++count);
 	load_config(&w);
@@ -234,12 +235,14 @@ static bool run_with_failure_at(const char *url, struct meow_store *store, long 
 			fail_msg("allocation %ld: kind %d: %s", n, err.kind, err.text);
 	wait_until(is_delivered, &w, n);
 	bool any = disarm();
-	wait_until(is_at_rest, &w, n);
+	wait_until(is_running, &w, n);
+	wait_until(is_saved, &w, n);
 	executor_stop(w.executor);
 	loop_run(w.loop);
 	executor_destroy(w.executor);
 	check_sink(&w, n);
-	check_checkpoint(store, &w, n);
+	if (!is_saved(&w))
+		fail_msg("allocation %ld: the stop moved the checkpoint", n);
 	loop_destroy(w.loop);
 	store_source_finish(&w.source);
 	config_destroy(w.config);
