@@ -124,145 +124,189 @@ static bool is_long(const char *bytes, size_t size)
 	return size > strlen("PING\r\n");
 }
 
-// What each fault leaves, on the connection and in the server.
-static void a_proxy_breaks_a_connection_at_a_chosen_moment(void **state)
+// --- a proxy: what each fault leaves, on the connection and in the server
+
+struct link {
+	struct server *server;
+	struct proxy *proxy;
+	int direct, through; // connections
+};
+
+static int link_up(void **state)
 {
-	struct server *server = server_start("redis", NULL);
-	struct proxy *proxy = proxy_start(server_port(server));
-	int direct = open_connection(server_port(server)), through = open_connection(proxy_port(proxy));
+	static struct link link;
 
-	(void)state;
-	say(through, "SET k 1\r\n");
-	assert_hears(through, "+OK\r\n");
-
-	proxy_arm(proxy, PROXY_CUT_BEFORE, "k 2");
-	say(through, "PING\r\n");
-	assert_hears(through, "+PONG\r\n"); // not the marked one
-	say(through, "SET k 2\r\n");
-	proxy_wait(proxy);
-	assert_hears(through, "");
-	say(direct, "GET k\r\n");
-	assert_hears(direct, "$1\r\n1\r\n");
-	close(through);
-
-	through = open_connection(proxy_port(proxy));
-	proxy_arm(proxy, PROXY_CUT_AFTER, NULL);
-	say(through, "SET k 3\r\n");
-	proxy_wait(proxy);
-	assert_hears(through, "");
-	say(direct, "GET k\r\n");
-	assert_hears(direct, "$1\r\n3\r\n");
-	close(through);
-
-	through = open_connection(proxy_port(proxy));
-	proxy_arm(proxy, PROXY_SWALLOW, NULL);
-	say(through, "SET k 4\r\n");
-	proxy_wait(proxy);
-	assert_null(hear(through, 50));
-	say(direct, "GET k\r\n");
-	assert_hears(direct, "$1\r\n4\r\n");
-	close(through);
-
-	through = open_connection(proxy_port(proxy));
-	proxy_arm_match(proxy, PROXY_KEEP, is_long);
-	say(through, "PING\r\n");
-	assert_hears(through, "+PONG\r\n");
-	say(through, "SET k 5\r\n");
-	proxy_wait(proxy);
-	say(through, "PING\r\n");
-	assert_null(hear(through, 50));
-	say(direct, "GET k\r\n");
-	assert_hears(direct, "$1\r\n4\r\n");
-	close(through);
-	proxy_deliver(proxy); // although its sender has gone
-	say(direct, "GET k\r\n");
-	assert_hears(direct, "$1\r\n5\r\n");
-
-	through = open_connection(proxy_port(proxy));
-	proxy_stall(proxy, true);
-	say(through, "PING\r\n");
-	assert_null(hear(through, 50));
-	proxy_stall(proxy, false);
-	assert_hears(through, "+PONG\r\n"); // late, and whole
-	proxy_cut(proxy);
-	assert_hears(through, "");
-	close(through);
-
-	proxy_refuse(proxy, true);
-	through = open_connection(proxy_port(proxy));
-	assert_hears(through, "");
-	close(through);
-	proxy_refuse(proxy, false);
-	through = open_connection(proxy_port(proxy));
-	say(through, "PING\r\n");
-	assert_hears(through, "+PONG\r\n");
-	proxy_stop(proxy);
-	assert_hears(through, "");
-	close(through);
-	close(direct);
-	server_destroy(server);
+	link.server = server_start("redis", NULL);
+	link.proxy = proxy_start(server_port(link.server));
+	link.direct = open_connection(server_port(link.server));
+	link.through = open_connection(proxy_port(link.proxy));
+	*state = &link;
+	return 0;
 }
 
-// A request that its sender has given up, and that arrives all the same; one way alone; slow ways.
-static void a_proxy_delivers_late_in_one_way_and_slowly(void **state)
+static int link_down(void **state)
 {
-	struct server *server = server_start("redis", NULL);
-	struct proxy *proxy = proxy_start(server_port(server));
-	int direct = open_connection(server_port(server)), through = open_connection(proxy_port(proxy));
+	struct link *link = *state;
 
-	(void)state;
-	proxy_late(proxy, 300);
-	proxy_arm(proxy, PROXY_LATE, "k 6");
-	say(through, "SET k 6\r\n");
-	assert_hears(through, "");
-	say(direct, "GET k\r\n");
-	assert_hears(direct, "$-1\r\n");
-	proxy_wait(proxy);
-	say(direct, "GET k\r\n");
-	assert_hears(direct, "$1\r\n6\r\n");
-	close(through);
+	close(link->through);
+	proxy_stop(link->proxy);
+	close(link->direct);
+	server_destroy(link->server);
+	return 0;
+}
 
-	through = open_connection(proxy_port(proxy));
-	proxy_stall_ways(proxy, PROXY_REPLIES);
-	say(through, "SET k 7\r\n");
-	assert_null(hear(through, 100));
-	say(direct, "GET k\r\n");
-	assert_hears(direct, "$1\r\n7\r\n");
-	proxy_stall_ways(proxy, 0);
-	assert_hears(through, "+OK\r\n");
+static void through_again(struct link *link)
+{
+	close(link->through);
+	link->through = open_connection(proxy_port(link->proxy));
+}
 
-	proxy_drip(proxy, true);
-	say(through, "SET k 8\r\n");
-	for (size_t heard = 0; heard < strlen("+OK\r\n");) // in however many pieces
-		heard += strlen(hear(through, -1));
-	proxy_drip(proxy, false);
-	proxy_delay(proxy, 200);
-	say(through, "PING\r\n");
-	assert_null(hear(through, 200));
-	assert_hears(through, "+PONG\r\n");
-	proxy_delay(proxy, 0);
+// In the server, whatever the connection through the proxy was told.
+static void assert_stored(const struct link *link, const char *expected)
+{
+	say(link->direct, "GET k\r\n");
+	assert_hears(link->direct, expected);
+}
 
-	proxy_arm(proxy, PROXY_CUT_BEFORE, "PING");
-	proxy_disarm(proxy);
-	say(through, "PING\r\n");
-	assert_hears(through, "+PONG\r\n");
+static void assert_passes(const struct link *link)
+{
+	say(link->through, "PING\r\n");
+	assert_hears(link->through, "+PONG\r\n");
+}
 
-	proxy_half_close(proxy, PROXY_REPLIES);
-	assert_hears(through, "");
-	say(through, "SET k 9\r\n");
+static void a_proxy_cuts_before_or_after_the_marked_request(void **state)
+{
+	struct link *link = *state;
+
+	say(link->through, "SET k 1\r\n");
+	assert_hears(link->through, "+OK\r\n");
+	proxy_arm(link->proxy, PROXY_CUT_BEFORE, "k 2");
+	assert_passes(link); // it is not the marked one
+	say(link->through, "SET k 2\r\n");
+	proxy_wait(link->proxy);
+	assert_hears(link->through, "");
+	assert_stored(link, "$1\r\n1\r\n");
+
+	through_again(link);
+	proxy_arm(link->proxy, PROXY_CUT_AFTER, NULL);
+	say(link->through, "SET k 3\r\n");
+	proxy_wait(link->proxy);
+	assert_hears(link->through, "");
+	assert_stored(link, "$1\r\n3\r\n");
+
+	proxy_arm(link->proxy, PROXY_CUT_BEFORE, "PING");
+	proxy_disarm(link->proxy);
+	through_again(link);
+	assert_passes(link);
+}
+
+static void a_proxy_swallows_a_reply_or_keeps_a_request(void **state)
+{
+	struct link *link = *state;
+
+	proxy_arm(link->proxy, PROXY_SWALLOW, NULL);
+	say(link->through, "SET k 4\r\n");
+	proxy_wait(link->proxy);
+	assert_null(hear(link->through, 50));
+	assert_stored(link, "$1\r\n4\r\n");
+
+	through_again(link);
+	proxy_arm_match(link->proxy, PROXY_KEEP, is_long);
+	assert_passes(link);
+	say(link->through, "SET k 5\r\n");
+	proxy_wait(link->proxy);
+	say(link->through, "PING\r\n");
+	assert_null(hear(link->through, 50));
+	assert_stored(link, "$1\r\n4\r\n");
+	through_again(link);
+	proxy_deliver(link->proxy); // although its sender has gone
+	assert_stored(link, "$1\r\n5\r\n");
+}
+
+static void a_proxy_stalls_cuts_and_refuses(void **state)
+{
+	struct link *link = *state;
+
+	proxy_stall(link->proxy, true);
+	say(link->through, "PING\r\n");
+	assert_null(hear(link->through, 50));
+	proxy_stall(link->proxy, false);
+	assert_hears(link->through, "+PONG\r\n"); // late, and whole
+	proxy_cut(link->proxy);
+	assert_hears(link->through, "");
+
+	proxy_refuse(link->proxy, true);
+	through_again(link);
+	assert_hears(link->through, "");
+	proxy_refuse(link->proxy, false);
+	through_again(link);
+	assert_passes(link);
+}
+
+static void a_proxy_that_stops_ends_its_connections(void **state)
+{
+	struct link *link = *state;
+
+	assert_passes(link);
+	proxy_stop(link->proxy);
+	link->proxy = NULL;
+	assert_hears(link->through, "");
+}
+
+// A request that its sender has given up, and that arrives all the same.
+static void a_proxy_delivers_late(void **state)
+{
+	struct link *link = *state;
+
+	proxy_late(link->proxy, 300);
+	proxy_arm(link->proxy, PROXY_LATE, "k 6");
+	say(link->through, "SET k 6\r\n");
+	assert_hears(link->through, "");
+	assert_stored(link, "$-1\r\n");
+	proxy_wait(link->proxy);
+	assert_stored(link, "$1\r\n6\r\n");
+}
+
+static void a_proxy_stalls_or_closes_one_way_alone(void **state)
+{
+	struct link *link = *state;
+
+	proxy_stall_ways(link->proxy, PROXY_REPLIES);
+	say(link->through, "SET k 7\r\n");
+	assert_null(hear(link->through, 100));
+	assert_stored(link, "$1\r\n7\r\n");
+	proxy_stall_ways(link->proxy, 0);
+	assert_hears(link->through, "+OK\r\n");
+
+	proxy_half_close(link->proxy, PROXY_REPLIES);
+	assert_hears(link->through, "");
+	say(link->through, "SET k 9\r\n");
 	for (int turn = 0; turn < 500; turn++) {
-		say(direct, "GET k\r\n");
-		if (strcmp(hear(direct, -1), "$1\r\n9\r\n") == 0)
+		say(link->direct, "GET k\r\n");
+		if (strcmp(hear(link->direct, -1), "$1\r\n9\r\n") == 0)
 			break;
 		usleep(10000);
 	}
-	say(direct, "GET k\r\n");
-	assert_hears(direct, "$1\r\n9\r\n");
-	close(through);
-	proxy_stop(proxy);
-	close(direct);
-	server_destroy(server);
+	assert_stored(link, "$1\r\n9\r\n");
 }
+
+static void a_proxy_drips_and_delays(void **state)
+{
+	struct link *link = *state;
+
+	proxy_drip(link->proxy, true);
+	say(link->through, "SET k 8\r\n");
+	for (size_t heard = 0; heard < strlen("+OK\r\n");) // in however many pieces
+		heard += strlen(hear(link->through, -1));
+	proxy_drip(link->proxy, false);
+	proxy_delay(link->proxy, 200);
+	say(link->through, "PING\r\n");
+	assert_null(hear(link->through, 200));
+	assert_hears(link->through, "+PONG\r\n");
+	proxy_delay(link->proxy, 0);
+}
+
+#define LINKED(test) cmocka_unit_test_setup_teardown(test, link_up, link_down)
 
 int main(void)
 {
@@ -270,8 +314,13 @@ int main(void)
 		cmocka_unit_test(ends_and_starts_again_on_its_port),
 		cmocka_unit_test(goes_with_a_crashed_test),
 		cmocka_unit_test(a_free_port_is_free),
-		cmocka_unit_test(a_proxy_breaks_a_connection_at_a_chosen_moment),
-		cmocka_unit_test(a_proxy_delivers_late_in_one_way_and_slowly),
+		LINKED(a_proxy_cuts_before_or_after_the_marked_request),
+		LINKED(a_proxy_swallows_a_reply_or_keeps_a_request),
+		LINKED(a_proxy_stalls_cuts_and_refuses),
+		LINKED(a_proxy_that_stops_ends_its_connections),
+		LINKED(a_proxy_delivers_late),
+		LINKED(a_proxy_stalls_or_closes_one_way_alone),
+		LINKED(a_proxy_drips_and_delays),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
