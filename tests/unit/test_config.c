@@ -1,132 +1,13 @@
-// The configuration: what loads, what is refused and where, what is shown.
-#include "unit.h"
+// The configuration: what loads, how values come together, what is shown. What is refused: test_config_mistakes.c.
+#include "config_case.h"
 
 #include "base/text.h"
-#include "config/config.h"
 #include "config/suggest.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-// --- a program's connectors
-
-static void check_pipe(const struct config_section *settings, const struct config_report *report)
-{
-	struct meow_error err;
-	if (strcmp(config_text(settings, "path"), "/bad") == 0) {
-		error_set(&err, MEOW_CONFIG, "path: nothing can be written there");
-		config_tell(report, &err);
-	}
-	if (config_count(settings, "client") >= 5) {
-		error_set(&err, MEOW_CONFIG, "too much of everything");
-		config_tell(report, &err);
-	}
-}
-
-static char *exclusive_pipe(const struct config_section *settings)
-{
-	return strdup(config_text(settings, "path"));
-}
-
-static bool divisible_pipe(const struct config_section *settings, struct meow_error *err)
-{
-	return strchr(config_text(settings, "path"), '{') != NULL ||
-		   error_set(err, MEOW_CONFIG, "path: put {partition} into the name");
-}
-
-static const struct setting pipe_settings[] = {
-	{.name = "path", .type = SETTING_TEXT, .required = true, .help = "Where."},
-	{.name = "password", .type = SETTING_SECRET},
-	{.name = "url", .type = SETTING_URL},
-	{.name = "create", .type = SETTING_BOOL, .initial = "true"},
-	{.name = "partitions", .type = SETTING_INTEGER, .initial = "1", .least = 1, .most = 10},
-	{.name = "client", .type = SETTING_MAP},
-	{0},
-};
-
-static const struct config_connector connectors[] = {
-	{"pipe", pipe_settings, check_pipe, exclusive_pipe, divisible_pipe, true},
-	{"null", (const struct setting[]){{0}}, NULL, NULL, NULL, true},
-	{"kafka", NULL, NULL, NULL, NULL, false},
-};
-
-// --- loading a text
-
-static char folder[64], path[96];
-
-static int make_folder(void **state)
-{
-	(void)state;
-	strcpy(folder, "/tmp/meowmx-config-XXXXXX");
-	if (mkdtemp(folder) == NULL)
-		return -1;
-	snprintf(path, sizeof(path), "%s/m.yaml", folder);
-	return chdir(folder);
-}
-
-static int remove_folder(void **state)
-{
-	(void)state;
-	unlink(path);
-	unlink("secret");
-	return chdir("/") != 0 || rmdir(folder) != 0;
-}
-
-static void write_file(const char *name, const void *text, size_t size)
-{
-	FILE *file = fopen(name, "wb");
-	assert_non_null(file);
-	assert_int_equal(fwrite(text, 1, size, file), size);
-	assert_int_equal(fclose(file), 0);
-}
-
-static void add_line(void *arg, const char *line)
-{
-	buffer_printf(arg, "%s\n", line);
-}
-
-static struct config_override no_overrides[1];
-
-static struct config *load(const char *text, struct buffer *lines, struct meow_error *err)
-{
-	if (text != NULL)
-		write_file("m.yaml", text, strlen(text));
-	struct config_request request = {.file = "m.yaml",
-		.connectors = connectors,
-		.connector_count = 3,
-		.overrides = no_overrides,
-		.override_count = no_overrides[0].path != NULL};
-	buffer_init(lines);
-	return config_load(&request, add_line, lines, err);
-}
-
-static struct config *load_good(const char *text)
-{
-	struct buffer lines;
-	struct meow_error err;
-	struct config *config = load(text, &lines, &err);
-	if (config == NULL)
-		fail_msg("%s", lines.data);
-	assert_int_equal(lines.size, 0);
-	buffer_finish(&lines);
-	return config;
-}
-
-static void assert_refused(const char *text, const char *expected)
-{
-	struct buffer lines;
-	struct meow_error err;
-	struct config *config = load(text, &lines, &err);
-	assert_null(config);
-	if (lines.data == NULL || strcmp(lines.data, expected) != 0)
-		fail_msg("%s\n--- gives\n%s--- instead of\n%s", text, lines.data, expected);
-	assert_memory_equal(err.text, expected, strcspn(expected, "\n"));
-	buffer_finish(&lines);
-}
-
-// --- tests
 
 static void test_values_have_their_types_and_defaults(void **state)
 {
@@ -180,121 +61,6 @@ static void test_an_empty_file_is_all_defaults(void **state)
 	config_destroy(load_good("relay:\nroutes:\n"));
 }
 
-static void test_each_mistake_has_its_line_and_column(void **state)
-{
-	(void)state;
-	static const char *const cases[][2] = {
-		{"stor:\n  url: x\n", "m.yaml:1:1: unknown setting stor; did you mean \"store\"?\n"},
-		{"store:\n  ulr: x\n", "m.yaml:2:3: unknown setting store.ulr; did you mean \"url\"?\n"},
-		{"log:\n  zzzzzzzz: x\n", "m.yaml:2:3: unknown setting log.zzzzzzzz\n"},
-		{"log:\n  level: inof\n",
-			"m.yaml:2:10: log.level: \"inof\" is none of debug|info|warn|error; did you mean \"info\"?\n"},
-		{"log:\n  level: info\n  level: warn\n", "m.yaml:3:3: \"level\" is there twice, first at m.yaml:2:3\n"},
-		{"log:\n  level: [info]\n", "m.yaml:2:10: log.level: must be one value, not a list or a map\n"},
-		{"log:\n  level:\n", "m.yaml:2:9: log.level: has no value; give one or remove the line\n"},
-		{"log: info\n", "m.yaml:1:6: log must be a map: lines of \"key: value\"\n"},
-		{"- a\n", "m.yaml:1:1: a configuration is a map: lines of \"key: value\"\n"},
-		{"relay: {backoff_max: 10}\n",
-			"m.yaml:1:22: relay.backoff_max: \"10\" is no duration; write 500ms, 10s, 5m, 2h or 1d\n"},
-		{"relay: {backoff_max: 2h}\n", "m.yaml:1:22: relay.backoff_max: \"2h\" is out of range: 100ms to 1h\n"},
-		{"relay: {backoff_max: 99999999999999999d}\n",
-			"m.yaml:1:22: relay.backoff_max: \"99999999999999999d\" is no duration; write 500ms, 10s, 5m, 2h or 1d\n"},
-		{"relay: {backoff_initial: 40s}\n",
-			"m.yaml:1:26: relay.backoff_initial: 40s is more than relay.backoff_max, 30s\n"},
-		{"http: {listen: 9187}\n",
-			"m.yaml:1:16: http.listen: \"9187\" is not ADDRESS:PORT, as in 127.0.0.1:9187 or [::1]:9187\n"},
-		{"http: {listen: '::1:9187'}\n",
-			"m.yaml:1:16: http.listen: \"::1:9187\" is not ADDRESS:PORT, as in 127.0.0.1:9187 or [::1]:9187\n"},
-		{"store: {tables: {event: x}}\n",
-			"m.yaml:1:18: unknown setting store.tables.event; did you mean \"events\"?\n"},
-		{"store: {tabels: {}}\n", "m.yaml:1:9: unknown setting store.tabels; did you mean \"tables\"?\n"},
-		{"store: {tables: x}\n", "m.yaml:1:17: store.tables must be a map: lines of \"key: value\"\n"},
-		{"store.tables: {events: x}\n", "m.yaml:1:1: unknown setting store.tables\n"},
-		{"store: {url: host=x}\n", "m.yaml:1:14: store.url: must begin with postgresql://, as in "
-								   "postgresql://USER@HOST:PORT/DATABASE, or with "
-								   "sqlite:, as in sqlite:PATH\n"},
-		{"routes: {a: {null: , window: 1KB}}\n",
-			"m.yaml:1:30: routes.a.window: \"1KB\" is out of range: 64KB to 1GB\n"},
-		{"routes: {a: {null: , window: 1XB}}\n",
-			"m.yaml:1:30: routes.a.window: \"1XB\" is no size; write 512KB, 16MB, 1GB or plain bytes\n"},
-		{"routes: {a: {null: , batch_rows: 1.5}}\n", "m.yaml:1:34: routes.a.batch_rows: \"1.5\" is no whole number\n"},
-		{"routes: {a: {null: , batch_row: 1}}\n",
-			"m.yaml:1:22: unknown setting routes.a.batch_row; did you mean \"batch_rows\"?\n"},
-		{"routes: {a: {pip: {path: x}}}\n",
-			"m.yaml:1:14: unknown setting routes.a.pip; did you mean \"pipe\"?\n"
-			"m.yaml:1:10: routes.a has no connector; it needs one of pipe, null, kafka\n"},
-		{"routes: {a: {null: , pipe: {path: x}}}\n", "m.yaml:1:22: routes.a has a second connector; null is there "
-													 "already, and each sink is a route of its own\n"},
-		{"routes: {a: {kafka: {topic: x}}}\n",
-			"m.yaml:1:14: routes.a.kafka: this meowmx was built without the connector "
-			"kafka; build it where its library is installed\n"},
-		{"routes: {a: {pipe: {}}}\n", "m.yaml:1:14: routes.a.pipe.path is missing\n"},
-		{"routes: {a: {pipe: {path: x, create: yes}}}\n",
-			"m.yaml:1:38: routes.a.pipe.create: \"yes\" is neither true nor false\n"},
-		{"routes: {a: {pipe: {path: x, client: y}}}\n",
-			"m.yaml:1:38: routes.a.pipe.client: must be a map: lines of \"key: value\"\n"},
-		{"routes: {a: {pipe: {path: x, client: {b: [1]}}}}\n",
-			"m.yaml:1:42: routes.a.pipe.client: must be one value, not a list or a map\n"},
-		{"routes: {a: {null: , categories: []}}\n",
-			"m.yaml:1:34: routes.a.categories: must be a list with something in it, or not be there at all\n"},
-		{"routes: {a: {null: , categories: [b, b, '']}}\n", "m.yaml:1:38: routes.a.categories: \"b\" is there twice\n"
-															"m.yaml:1:41: routes.a.categories: an empty name\n"},
-		{"routes: {a: {pipe: {path: /bad}}}\n", "m.yaml:1:27: routes.a.pipe.path: nothing can be written there\n"},
-		{"routes: {a: {pipe: {path: x, client: {a: 1, b: 2, c: 3, d: 4, e: 5}}}}\n",
-			"m.yaml:1:14: routes.a.pipe.too much of everything\n"},
-		{"routes: {a: {pipe: {path: x}}, b: {pipe: {path: x}}}\n",
-			"m.yaml:1:36: routes.b.pipe publishes to x, as the route "
-			"a (m.yaml:1:14) does; two routes may not share it\n"},
-		{"routes: {a: {partitions: 2, pipe: {path: x}}}\n",
-			"m.yaml:1:42: routes.a.pipe.path: put {partition} into the name\n"},
-		{"routes: {a: {partitions: 0, null: }}\n",
-			"m.yaml:1:26: routes.a.partitions: \"0\" is out of range: 1 to 1000\n"},
-		{"relay: {lease: 900ms}\n", "m.yaml:1:16: relay.lease: \"900ms\" is out of range: 1s to 1h\n"},
-		{"store: &a {url: x}\n",
-			"m.yaml:1:8: anchors, aliases and tags of YAML are not supported; write the value itself\n"},
-		{"store: !!map {url: x}\n",
-			"m.yaml:1:8: anchors, aliases and tags of YAML are not supported; write the value itself\n"},
-		{"? [a]\n: b\n", "m.yaml:1:3: a key must be a plain word or text\n"},
-		{"a: b\n---\nc: d\n", "m.yaml:2:1: a second YAML document; a configuration is one\n"},
-		{"log: {level: \"in\\0fo\"}\n", "m.yaml:1:14: a value must not contain a NUL character\n"},
-	};
-	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++)
-		assert_refused(cases[i][0], cases[i][1]);
-}
-
-static void test_what_is_not_yaml_has_its_place(void **state)
-{
-	(void)state;
-	static const char *const cases[][2] = {
-		{"log:\n\tlevel: info\n", "m.yaml:2:1: not YAML: found character that cannot start any token"},
-		{"log: {level: info\n", "m.yaml:2:1: not YAML: "},
-		{"a: b: c\n", "m.yaml:1:5: not YAML: mapping values are not allowed in this context"},
-		{"# 注\nlog: \xFF\n", "m.yaml:2:6: not YAML: invalid leading UTF-8 octet"},
-		{"[[[[[[[[[[[[[[[[[[[[", "m.yaml:1:17: nested too deeply"},
-	};
-	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
-		struct buffer lines;
-		struct meow_error err;
-		assert_null(load(cases[i][0], &lines, &err));
-		assert_int_equal(err.kind, MEOW_CONFIG);
-		if (strncmp(err.text, cases[i][1], strlen(cases[i][1])) != 0)
-			fail_msg("%s gives %s", cases[i][0], err.text);
-		buffer_finish(&lines);
-	}
-}
-
-static void test_all_mistakes_are_named_at_once(void **state)
-{
-	(void)state;
-	assert_refused(
-		"log: {level: loud, colour: red}\nrelay: {backoff_max: soon}\nroutes: {a: {}, b: {null: , start: never}}\n",
-		"m.yaml:1:14: log.level: \"loud\" is none of debug|info|warn|error\n"
-		"m.yaml:1:20: unknown setting log.colour\n"
-		"m.yaml:2:22: relay.backoff_max: \"soon\" is no duration; write 500ms, 10s, 5m, 2h or 1d\n"
-		"m.yaml:3:10: routes.a has no connector; it needs one of pipe, null, kafka\n"
-		"m.yaml:3:36: routes.b.start: \"never\" is none of beginning|now\n");
-}
-
 static void test_route_names_are_in_any_language(void **state)
 {
 	(void)state;
@@ -311,7 +77,7 @@ static void test_route_names_are_in_any_language(void **state)
 		struct buffer lines;
 		struct meow_error err;
 		snprintf(text, sizeof(text), "routes: {\"%s\": {null: }}\n", bad[i]);
-		assert_null(load(text, &lines, &err));
+		assert_null(load_text(text, &lines, &err));
 		if (strstr(lines.data, "m.yaml:1:10: ") != lines.data || strstr(lines.data, "cannot be a route's name") == NULL)
 			fail_msg("%s gives %s", bad[i], lines.data);
 		buffer_finish(&lines);
@@ -365,7 +131,7 @@ static void test_a_file_in_a_value_starts_at_the_configuration(void **state)
 	write_file("secret", "warn\r\n", 6);
 	write_file("m.yaml", "log: {level: '${file:secret}'}", 30);
 	assert_int_equal(chdir("/"), 0);
-	struct config_request request = {.file = path};
+	struct config_request request = {.file = config_path};
 	struct config *config = config_load(&request, NULL, NULL, NULL);
 	assert_int_equal(chdir(folder), 0);
 	assert_non_null(config);
@@ -383,13 +149,13 @@ static void test_flags_count_over_environment_over_file(void **state)
 	assert_string_equal(config_text(config_log(config), "format"), "json");
 	assert_string_equal(config_place(config_log(config), "level"), "MEOWMX_LOG_LEVEL");
 	config_destroy(config);
-	no_overrides[0] = (struct config_override){"log.level", "debug", "--log-level"};
+	override = (struct config_override){"log.level", "debug", "--log-level"};
 	config = load_good("log: {level: warn}\n");
 	assert_string_equal(config_text(config_log(config), "level"), "debug");
 	config_destroy(config);
-	no_overrides[0].value = "shout";
+	override.value = "shout";
 	assert_refused("log: {level: warn}\n", "--log-level: log.level: \"shout\" is none of debug|info|warn|error\n");
-	no_overrides[0].path = NULL;
+	override.path = NULL;
 	setenv("MEOWMX_LOG_LEVEL", "shout", 1);
 	assert_refused("", "MEOWMX_LOG_LEVEL: log.level: \"shout\" is none of debug|info|warn|error\n");
 	write_file("secret", "warn\n", 5);
@@ -548,7 +314,7 @@ static void test_the_manual_has_every_setting(void **state)
 	(void)state;
 	struct buffer out;
 	buffer_init(&out);
-	config_manual(connectors, 3, &out);
+	config_manual(connectors, CONNECTORS, &out);
 	assert_non_null(strstr(out.data, "| `url` | URL |"));
 	assert_non_null(strstr(out.data, "| `MEOWMX_RELAY_BACKOFF_MAX` |"));
 	assert_non_null(strstr(out.data, "| `window` | size, 64KB to 1GB | `4MB` |"));
@@ -578,9 +344,6 @@ int main(void)
 		cmocka_unit_test(test_values_have_their_types_and_defaults),
 		cmocka_unit_test(test_names_of_tables_stand_in_the_store),
 		cmocka_unit_test(test_an_empty_file_is_all_defaults),
-		cmocka_unit_test(test_each_mistake_has_its_line_and_column),
-		cmocka_unit_test(test_what_is_not_yaml_has_its_place),
-		cmocka_unit_test(test_all_mistakes_are_named_at_once),
 		cmocka_unit_test(test_route_names_are_in_any_language),
 		cmocka_unit_test(test_variables_and_files_are_put_into_values),
 		cmocka_unit_test(test_a_file_in_a_value_starts_at_the_configuration),
