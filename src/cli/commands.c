@@ -345,8 +345,9 @@ const struct command commands[] = {
 		.usages = USAGES("[-c FILE]"),
 		.summary = "run the routes of a configuration",
 		.store = true,
-		.details =
-			"TERM and INT finish what is in flight and stop, a second one and QUIT stop at once, HUP opens files anew.",
+		.details = "TERM and INT finish what is in flight and stop, a second one and QUIT stop at once, HUP opens "
+				   "files anew. USR1 "
+				   "pauses all routes of this relay, USR2 lets them go on.",
 		.options = relay_options,
 		.run = run_relay},
 	{.name = "status",

@@ -144,6 +144,21 @@ static void reopen_route(void *arg)
 	route_reopen(((struct executor *)arg)->route);
 }
 
+static void pause_route(void *arg)
+{
+	route_pause(((struct executor *)arg)->route, true);
+}
+
+static void resume_route(void *arg)
+{
+	route_pause(((struct executor *)arg)->route, false);
+}
+
+void executor_pause(struct executor *executor, bool pause)
+{
+	post(executor->loop, pause ? pause_route : resume_route, executor);
+}
+
 void executor_stop(struct executor *executor)
 {
 	post(executor->loop, stop_route, executor);

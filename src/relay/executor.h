@@ -25,9 +25,10 @@ MEOW_MUST_USE struct executor *executor_start(const struct route_settings *setti
 	const struct route_environment *environment, struct loop *main_loop, void (*ended)(void *arg), void *arg,
 	struct meow_error *err);
 
-void executor_stop(struct executor *executor);    // any thread: drains, then `ended`
-void executor_reopen(struct executor *executor);  // any thread
-void executor_destroy(struct executor *executor); // after `ended`; joins the thread; takes NULL
+void executor_stop(struct executor *executor);              // any thread: drains, then `ended`
+void executor_reopen(struct executor *executor);            // any thread
+void executor_pause(struct executor *executor, bool pause); // any thread
+void executor_destroy(struct executor *executor);           // after `ended`; joins the thread; takes NULL
 
 const char *executor_route(const struct executor *executor);
 int executor_partition(const struct executor *executor);

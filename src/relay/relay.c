@@ -17,6 +17,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#define SIGNALS 6
 #define MS INT64_C(1000)
 #define PROGRESS_EVENTS 10000
 #define PROGRESS_SECONDS 3
@@ -27,7 +28,7 @@ struct relay {
 	struct session_source source;
 	struct endpoint endpoint;
 	struct http_server *http;
-	struct loop_signal *signals[4];
+	struct loop_signal *signals[SIGNALS];
 	struct loop_timer *timer; // once a second: have all routes stopped? During a stop: its limit
 	char name[112];           // in which it takes leases: machine, process, and a number that no other process draws
 	size_t running;
@@ -87,6 +88,23 @@ static void on_hup(void *arg)
 	LOG_LINE(LOG_INFO, "reopening files");
 	for (size_t i = 0; i < relay->endpoint.count; i++)
 		executor_reopen(relay->endpoint.executors[i]);
+}
+
+static void pause_all(struct relay *relay, bool pause)
+{
+	LOG_LINE(LOG_INFO, pause ? "pausing all routes until SIGUSR2" : "all routes go on");
+	for (size_t i = 0; i < relay->endpoint.count; i++)
+		executor_pause(relay->endpoint.executors[i], pause);
+}
+
+static void on_usr1(void *arg)
+{
+	pause_all(arg, true);
+}
+
+static void on_usr2(void *arg)
+{
+	pause_all(arg, false);
 }
 
 static void on_ended(void *arg)
@@ -270,8 +288,9 @@ static bool start_signals(struct relay *relay, struct meow_error *err)
 	static const struct {
 		int number;
 		loop_fn *fn;
-	} watched[] = {{SIGTERM, on_term}, {SIGINT, on_int}, {SIGQUIT, on_quit}, {SIGHUP, on_hup}};
-	for (size_t i = 0; i < 4; i++) {
+	} watched[] = {{SIGTERM, on_term}, {SIGINT, on_int}, {SIGQUIT, on_quit}, {SIGHUP, on_hup}, {SIGUSR1, on_usr1},
+		{SIGUSR2, on_usr2}};
+	for (size_t i = 0; i < SIGNALS; i++) {
 		relay->signals[i] = loop_signal_create(relay->loop, watched[i].number, watched[i].fn, relay);
 		if (!relay->signals[i])
 			return error_no_memory(err);
@@ -287,6 +306,8 @@ static void mask_signals(int how)
 	sigaddset(&set, SIGINT);
 	sigaddset(&set, SIGQUIT);
 	sigaddset(&set, SIGHUP);
+	sigaddset(&set, SIGUSR1);
+	sigaddset(&set, SIGUSR2);
 	pthread_sigmask(how, &set, NULL);
 }
 
@@ -336,7 +357,7 @@ static void finish(struct relay *relay, const char ***categories)
 	for (size_t i = 0; relay->publishes && i < config_route_count(relay->config); i++)
 		free(relay->publishes[i]);
 	free(relay->publishes);
-	for (size_t i = 0; i < 4; i++)
+	for (size_t i = 0; i < SIGNALS; i++)
 		loop_signal_destroy(relay->signals[i]);
 	http_server_destroy(relay->http);
 	loop_timer_destroy(relay->timer);

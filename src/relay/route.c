@@ -471,15 +471,34 @@ void route_released(struct route *route)
 
 void route_rest(struct route *route)
 {
+	struct meow_error why;
+	if (route->paused_here)
+		error_set(&why, MEOW_CONFIG, "paused by SIGUSR1: SIGUSR2 lets this relay's routes go on");
+	else
+		error_set(&why, MEOW_CONFIG, "paused: `meowmx subscription resume %s` lets it go on", route->settings.name);
 	route->phase = PHASE_HALTED;
-	if (route->state != ROUTE_PAUSED) {
-		error_set(
-			&route->err, MEOW_CONFIG, "paused: `meowmx subscription resume %s` lets it go on", route->settings.name);
+	if (route->state != ROUTE_PAUSED || strcmp(why.text, route->err.text) != 0) {
+		route->err = why;
 		route->error_position = 0;
 		LOG(LOG_INFO, "route is paused", ROUTE_FIELDS(route), LOG_NUMBER("position", route->checkpoint.position));
 		route_show_state(route, ROUTE_PAUSED);
 	}
 	loop_timer_start(route->timer, HALTED_POLL_US);
+}
+
+static void pause_now(struct route *route)
+{
+	route->pausing = true;
+	route_drain(route);
+}
+
+void route_pause(struct route *route, bool pause)
+{
+	route->paused_here = pause;
+	if (pause && route->phase == PHASE_RUNNING)
+		pause_now(route);
+	else if (!pause && route->phase == PHASE_HALTED && route->state == ROUTE_PAUSED)
+		loop_timer_start(route->timer, 0); // unless the store says so, too
 }
 
 static void on_look(void *arg, const struct checkpoint *found, const struct meow_error *err)
@@ -495,9 +514,8 @@ static void on_look(void *arg, const struct checkpoint *found, const struct meow
 		error_set(&moved, MEOW_CONFLICT, "the checkpoint of %s was moved by an operator", route->settings.name);
 		route->row_moved = true;
 		route_fail(route, &moved, false);
-	} else if (route->phase == PHASE_RUNNING && found->paused) {
-		route->pausing = true;
-		route_drain(route);
+	} else if (route->phase == PHASE_RUNNING && (found->paused || route->paused_here)) {
+		pause_now(route);
 	} else if (route->phase == PHASE_RUNNING && !route_aside_refresh(route, found, &moved)) {
 		route_fail(route, &moved, false);
 	}

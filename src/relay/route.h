@@ -50,8 +50,10 @@ struct route_environment {
 MEOW_MUST_USE struct route *route_create(
 	const struct route_settings *settings, const struct route_environment *environment, struct meow_error *err);
 void route_start(struct route *route);
-void route_stop(struct route *route);    // drains, then calls environment.stopped
-void route_reopen(struct route *route);  // HUP
+void route_stop(struct route *route);   // drains, then calls environment.stopped
+void route_reopen(struct route *route); // HUP
+void route_pause(
+	struct route *route, bool pause);    // USR1, USR2: it rests as when the store says so, and keeps its lease
 void route_destroy(struct route *route); // at once; takes NULL
 
 // For /status and the log: where it stands. Loop's thread only; valid until the route runs again.

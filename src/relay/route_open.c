@@ -161,7 +161,7 @@ static void on_checkpoint(void *arg, const struct checkpoint *loaded, const stru
 		loop_timer_start(route->timer, 1000 * MS);
 		return;
 	}
-	if (loaded->paused) {
+	if (loaded->paused || route->paused_here) {
 		rest_here(route, loaded);
 		return;
 	}

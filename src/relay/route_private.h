@@ -116,7 +116,8 @@ struct route {
 	bool row_moved;     // the row is somebody else's, or an operator moved it: it must be loaded before it is saved
 	bool session_failed;
 	bool stopping;
-	bool pausing; // it drains because an operator paused it
+	bool pausing;     // it drains because an operator paused it
+	bool paused_here; // by route_pause, which the store knows nothing of
 	bool started_once;
 	int64_t run_since_us;
 	bool say_back; // that it runs again is said once that has lasted

@@ -173,6 +173,25 @@ class Signals(Case):
         wait_until("two lines more", lambda: len(self.lines()) == 2)
         self.assertEqual(self.signal(signal.SIGTERM), 0)
 
+    def test_usr1_pauses_all_routes_and_usr2_lets_them_go_on(self):
+        self.start({"audit": self.to_file(), "cache": self.to_redis()})
+        self.append(3)
+        both = lambda **wanted: all(self.route(name).get(key) == value for name in ("audit", "cache")
+                                    for key, value in wanted.items())
+        wait_until("both deliver", lambda: both(delivered=3, state="RUNNING"))
+        self.process.send_signal(signal.SIGUSR1)
+        wait_until("both rest", lambda: both(state="PAUSED"))
+        self.assertIn("SIGUSR2", self.route("audit")["reason"])
+        self.append(2)
+        time.sleep(1.5)  # they look once a second
+        self.assertTrue(both(delivered=3, state="PAUSED"))
+        self.assertEqual(len(self.lines()), 3)
+        self.process.send_signal(signal.SIGUSR2)
+        wait_until("both go on", lambda: both(delivered=5, state="RUNNING"))
+        self.process.send_signal(signal.SIGUSR1)
+        wait_until("both rest again", lambda: both(state="PAUSED"))
+        self.assertEqual(self.signal(signal.SIGTERM), 0)
+
 
 class Endpoint(Case):
     def test_what_it_answers(self):
