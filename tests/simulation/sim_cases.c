@@ -8,7 +8,7 @@ void case_standstill(void)
 {
 	struct world world = {.sink = &sim_plain_once,
 		.sink_settings = {.silent = true},
-		.settings = {.writers = 2, .until_us = 500000},
+		.settings = {.partitions = 1, .writers = 2, .until_us = 500000},
 		.route_settings = {.name = "sim",
 			.window_bytes = 100000,
 			.batch_rows = 100,
@@ -24,20 +24,20 @@ void case_standstill(void)
 	world_make(&world);
 	world_start(&world);
 	sim_run_until(world.loop, 25000000);
-	route_report(world.relays[0].route, &report);
+	route_report(world.relays[0].parts[0].route, &report);
 	if (report.stands_still || report.reason)
 		sim_violation("25 s without an answer are no standstill yet: %s", report.reason);
 	sim_run_until(world.loop, 40000000);
-	route_report(world.relays[0].route, &report);
+	route_report(world.relays[0].parts[0].route, &report);
 	if (!report.stands_still || !report.reason || !strstr(report.reason, "acknowledged nothing"))
 		sim_violation("a sink that does not answer does not show");
-	if (atomic_load(&world.relays[0].metrics->lag_seconds_us) < 38000000 ||
-		atomic_load(&world.relays[0].metrics->eta_us) != METRICS_NEVER)
+	if (atomic_load(&world.relays[0].parts[0].metrics->lag_seconds_us) < 38000000 ||
+		atomic_load(&world.relays[0].parts[0].metrics->eta_us) != METRICS_NEVER)
 		sim_violation("the lag does not grow while the sink is silent");
 	world.sink->calm();
 	sim_run_until(world.loop, 45000000);
-	route_report(world.relays[0].route, &report);
-	if (report.stands_still || report.reason || atomic_load(&world.relays[0].metrics->lag_seconds_us) != 0)
+	route_report(world.relays[0].parts[0].route, &report);
+	if (report.stands_still || report.reason || atomic_load(&world.relays[0].parts[0].metrics->lag_seconds_us) != 0)
 		sim_violation("what moves again is still said to stand: %s", report.reason);
 	world_stop(&world);
 	world_finish(&world);
@@ -48,7 +48,7 @@ void case_batches(void)
 {
 	struct world world = {.sink = &sim_plain_parts,
 		.sink_settings = {.partitions = 1},
-		.settings = {.writers = 20, .until_us = 2000000},
+		.settings = {.partitions = 1, .writers = 20, .until_us = 2000000},
 		.route_settings = {.name = "sim",
 			.window_bytes = 100000,
 			.batch_rows = 2000,

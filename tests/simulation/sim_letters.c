@@ -14,10 +14,10 @@ void letters_free(struct sim_store *store)
 	store->letter_count = store->letter_capacity = 0;
 }
 
-static void add(struct sim_store *store, int64_t position)
+static void add(struct sim_store *store, int64_t generation, int64_t position)
 {
 	for (size_t i = 0; i < store->letter_count; i++)
-		if (store->letters[i].position == position && store->letters[i].generation == store->row.generation)
+		if (store->letters[i].position == position && store->letters[i].generation == generation)
 			return; // what was set aside before stays as it is
 	if (store->letter_count == store->letter_capacity) {
 		store->letter_capacity = store->letter_capacity ? store->letter_capacity * 2 : 64;
@@ -28,14 +28,15 @@ static void add(struct sim_store *store, int64_t position)
 	struct stored *stored = store->events[position - 1];
 	stored->dead = true;
 	store->letters[store->letter_count++] =
-		(struct letter){.generation = store->row.generation, .position = position, .aggregate = stored->aggregate};
+		(struct letter){.generation = generation, .position = position, .aggregate = stored->aggregate};
 }
 
 // --- what a route asks for
 
 static bool is_owner(const struct sim_store *store, const struct request *request)
 {
-	return store->row.epoch == request->aside.epoch && store->row.generation == request->aside.generation;
+	const struct row *row = &store->rows[request->partition];
+	return row->epoch == request->aside.epoch && row->generation == request->aside.generation;
 }
 
 void letters_set_aside(struct sim_store *store, struct request *request)
@@ -44,11 +45,11 @@ void letters_set_aside(struct sim_store *store, struct request *request)
 	request->conflict = !is_owner(store, request);
 	for (const char *at = request->letters; !request->conflict && (at = strstr(at, key)) != NULL;) {
 		at += sizeof(key) - 1;
-		add(store, strtol(at, NULL, 10));
+		add(store, request->aside.generation, strtol(at, NULL, 10));
 	}
 }
 
-const char *letters_held(const struct sim_store *store, int64_t *ret_open)
+const char *letters_held(const struct sim_store *store, const struct row *row, int64_t *ret_open)
 {
 	static char text[SIM_AGGREGATES * 80];
 	int64_t first[SIM_AGGREGATES] = {0}, behind[SIM_AGGREGATES] = {0};
@@ -58,9 +59,9 @@ const char *letters_held(const struct sim_store *store, int64_t *ret_open)
 	for (size_t i = 0; i < store->letter_count; i++) {
 		const struct letter *letter = &store->letters[i];
 		int64_t last = letter->retry_at ? letter->retry_at : letter->position;
-		bool again = letter->generation == store->row.generation && letter->position > store->row.delivered;
+		bool again = letter->generation == row->generation && letter->position > row->delivered;
 		*ret_open += !letter->closed;
-		if (letter->closed && letter->retry_at <= store->row.delivered && !again)
+		if (letter->closed && letter->retry_at <= row->delivered && !again)
 			continue; // what was discarded is held behind what was delivered: it may be read again
 		if (!first[letter->aggregate] || letter->position < first[letter->aggregate])
 			first[letter->aggregate] = letter->position;
@@ -119,11 +120,12 @@ void letters_end(struct sim_store *store, struct request *request)
 	}
 }
 
-void letters_check_checkpoint(const struct sim_store *store, int64_t position)
+void letters_check_checkpoint(const struct sim_store *store, int partition, int64_t position)
 {
 	for (size_t i = 0; i < store->letter_count; i++) {
 		const struct letter *letter = &store->letters[i];
-		if (letter->retry_at && letter->retry_at <= position && !store->watch->had(letter->position))
+		if (letter->retry_at && letter->retry_at <= position && !store->watch->had(letter->position) &&
+			store_is_of(store, &store->events[letter->position - 1]->event, partition))
 			sim_violation("the checkpoint stands at %ld, and %ld, to be published again at %ld, is not in the sink",
 				(long)position, (long)letter->position, (long)letter->retry_at);
 	}
@@ -158,9 +160,9 @@ void letters_end_retry(struct sim_store *store, uint64_t transaction, bool commi
 		letter->asked_by = 0;
 		if (!commit)
 			continue;
-		if (letter->drawn <= store->row.position)
+		if (letter->drawn <= store_highest(store))
 			sim_violation("a retry at %ld commits below the checkpoint's position %ld", (long)letter->drawn,
-				(long)store->row.position);
+				(long)store_highest(store));
 		letter->retry_at = letter->drawn;
 		if (letter->drawn > store->last_place)
 			store->last_place = letter->drawn;

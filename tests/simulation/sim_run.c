@@ -49,7 +49,7 @@ static void choose_route(struct world *world)
 		.categories = filtered ? orders : NULL,
 		.category_count = filtered ? 1 : 0,
 		.window_bytes = (size_t)sim_between(2000, 200000),
-		.set_aside = sim_chance(50),
+		.set_aside = sim_chance(world->sink_settings.poison[0] ? 75 : 50),
 		.start_now = world->settings.start_now,
 		.batch_rows = (size_t)sim_between(1, 200),
 		.backoff_least_ms = 10,
@@ -105,6 +105,12 @@ static void choose(struct world *world, const struct sim_sink *only)
 	world->relay_count = world->trouble == STORE_RESTORED || sim_chance(50) ? 1 : RELAYS;
 	world->freezes = world->trouble != STORE_RESTORED && sim_chance(50);
 	choose_letters(world);
+	world->settings.partitions = 1;
+	if (!world->sink->remembers && world->trouble != STORE_RESTORED && sim_chance(50)) {
+		world->settings.partitions = (int)sim_between(2, SIM_PARTITIONS_MOST);
+		world->settings.start_now = world->route_settings.start_now = false;
+		world_counts.divided++;
+	}
 	world->deaths = sim_chance(40) ? 0 : (unsigned)sim_between(1, 6);
 	world->settings.steady = world->trouble == NOTHING || world->trouble == PAUSED || world->trouble == STORE_CRASHES;
 }

@@ -3,7 +3,6 @@
 
 #include "base/text.h"
 
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -58,67 +57,11 @@ void serve_holders(struct sim_store *store, struct request *request)
 		abort(); // the world was meant to be smaller
 }
 
-static void check_checkpoint(const struct sim_store *store, const struct checkpoint *save);
-
-static int64_t clock_us(const struct sim_store *store)
-{
-	return sim_now(store->loop) + store->clock_ahead_us;
-}
-
-static bool is_taken(const struct sim_store *store, const struct session_lease *lease)
-{
-	const struct row *row = &store->row;
-	int64_t now_us = clock_us(store);
-	return *row->holder && strcmp(row->holder, lease->relay) != 0 && row->until_us > now_us &&
-		   row->until_us <= now_us + row->length_us &&
-		   !(row->epoch == lease->stale_epoch && row->until_us == lease->stale_until_us);
-}
-
-static void do_acquire(struct sim_store *store, struct request *request)
-{
-	struct row *row = &store->row;
-	struct session_lease_state *state = &request->leased;
-	*state = (struct session_lease_state){.partitions = 1, .least = INT_MAX};
-	if (is_taken(store, &request->lease)) {
-		state->until_us = row->until_us;
-		state->length_ms = row->length_us / 1000;
-		state->left_us = row->until_us - clock_us(store);
-		snprintf(request->holder, sizeof(request->holder), "%s", row->holder);
-		state->holder = request->holder;
-	} else {
-		row->epoch++;
-		row->length_us = request->lease.length_ms * 1000;
-		row->until_us = clock_us(store) + row->length_us;
-		snprintf(row->holder, sizeof(row->holder), "%s", request->relay);
-		state->held = true;
-	}
-	state->epoch = row->epoch;
-}
-
-static bool owns(const struct sim_store *store, const struct request *request)
-{
-	return store->row.epoch == request->lease.epoch && strcmp(store->row.holder, request->relay) == 0;
-}
-
-static void do_renew(struct sim_store *store, struct request *request)
-{
-	request->leased = (struct session_lease_state){
-		.held = owns(store, request), .epoch = request->lease.epoch, .mine = 1, .least = INT_MAX};
-	if (request->leased.held)
-		store->row.until_us = clock_us(store) + request->lease.length_ms * 1000;
-}
-
-static void do_release(struct sim_store *store, struct request *request)
-{
-	if (strcmp(store->row.holder, request->relay) != 0)
-		return;
-	store->row.holder[0] = '\0';
-	sessions_notify(store);
-}
+static void check_checkpoint(const struct sim_store *store, const struct request *request);
 
 static void do_save(struct sim_store *store, struct request *request)
 {
-	struct row *row = &store->row;
+	struct row *row = &store->rows[request->partition];
 	const struct checkpoint *save = &request->save;
 	if (row->epoch != save->epoch || row->generation != save->generation || (row->resume && !save->decision_known)) {
 		request->conflict = true;
@@ -126,14 +69,14 @@ static void do_save(struct sim_store *store, struct request *request)
 	}
 	if (store->settings.steady && save->delivered < row->delivered)
 		sim_violation("the checkpoint goes back from %ld to %ld", (long)row->delivered, (long)save->delivered);
-	row->until_us = clock_us(store) + save->lease_ms * 1000;
+	row->until_us = lease_clock_us(store) + save->lease_ms * 1000;
 	if (!row->there && store->settings.start_now) {
 		store->start = save->position;
 		if (save->position < store->started_at)
 			sim_violation("a route that starts now starts at %ld, and the store was at %ld", (long)save->position,
 				(long)store->started_at);
 	}
-	check_checkpoint(store, save);
+	check_checkpoint(store, request);
 	row->there = true;
 	row->delivered = save->delivered;
 	row->position = save->position;
@@ -147,7 +90,7 @@ static void do_save(struct sim_store *store, struct request *request)
 		snprintf(row->state, sizeof(row->state), "%s", request->state);
 		snprintf(row->reason, sizeof(row->reason), "%s", request->reason);
 	}
-	if (store->copy_count < 64 && sim_chance(20)) {
+	if (store->settings.partitions == 1 && store->copy_count < 64 && sim_chance(20)) {
 		struct copy *copy = &store->copies[store->copy_count++];
 		*copy = (struct copy){sim_now(store->loop), store->last, *row};
 		copy->row.fingerprint = row->fingerprint ? strdup(row->fingerprint) : NULL;
@@ -155,12 +98,14 @@ static void do_save(struct sim_store *store, struct request *request)
 }
 
 // A checkpoint may stand only where everything at or below it that was for the route is in the sink.
-static void check_checkpoint(const struct sim_store *store, const struct checkpoint *save)
+static void check_checkpoint(const struct sim_store *store, const struct request *request)
 {
+	const struct checkpoint *save = &request->save;
 	for (int64_t id = store->start + 1; id <= save->position && id <= store->last; id++) {
 		const struct stored *stored = store->events[id - 1];
 		bool left_out = id == store->skipped || stored->dead;
-		if (stored->committed && !left_out && store->watch->wants(&stored->event) && !store->watch->had(id))
+		if (stored->committed && !left_out && store->watch->wants(&stored->event) && !store->watch->had(id) &&
+			store_is_of(store, &stored->event, request->partition))
 			sim_violation("the checkpoint stands at %ld, and %ld is not in the sink", (long)save->position, (long)id);
 	}
 	for (const struct transaction *open = store->open; open; open = open->next) {
@@ -172,7 +117,7 @@ static void check_checkpoint(const struct sim_store *store, const struct checkpo
 			sim_violation("the checkpoint stands at %ld, and a retry at %ld may still commit", (long)save->position,
 				(long)open->first_place);
 	}
-	letters_check_checkpoint(store, save->position);
+	letters_check_checkpoint(store, request->partition, save->position);
 }
 
 static void do_doze(struct sim_store *store)
@@ -204,18 +149,18 @@ void serve(struct sim_store *store, struct request *request)
 	else if (request->kind == RETRY_END)
 		letters_end(store, request);
 	else if (request->kind == ACQUIRE)
-		do_acquire(store, request);
+		lease_acquire(store, request);
 	else if (request->kind == RENEW)
-		do_renew(store, request);
+		lease_give_more(store, request);
 	else if (request->kind == RELEASE)
-		do_release(store, request);
+		lease_give_back(store, request);
 }
 
 // --- answers ---
 
 static void answer_load(struct sim_store *store, struct request *request, const struct meow_error *err)
 {
-	const struct row *row = &store->row;
+	const struct row *row = &store->rows[request->partition];
 	struct checkpoint loaded = {.subscription = "sim",
 		.delivered = row->delivered,
 		.position = row->position,
@@ -228,7 +173,7 @@ static void answer_load(struct sim_store *store, struct request *request, const 
 		.epoch = row->epoch,
 		.reason = *row->reason ? row->reason : NULL,
 		.error_position = row->error_position};
-	loaded.held = letters_held(store, &loaded.dead_letters);
+	loaded.held = letters_held(store, row, &loaded.dead_letters);
 	request->fn.checkpoint(request->arg, err ? NULL : &loaded, err);
 }
 

@@ -187,15 +187,17 @@ static void call_find(struct session *base, int64_t position, session_event_fn *
 static void call_load(
 	struct session *base, const char *subscription, int layout, int partition, session_checkpoint_fn *fn, void *arg)
 {
+	struct request *request = enqueue(base, LOAD, arg);
 	(void)subscription;
 	(void)layout;
-	(void)partition;
-	enqueue(base, LOAD, arg)->fn.checkpoint = fn;
+	request->partition = partition;
+	request->fn.checkpoint = fn;
 }
 
 static void call_save(struct session *base, const struct checkpoint *checkpoint, session_done_fn *fn, void *arg)
 {
 	struct request *request = enqueue(base, SAVE, arg);
+	request->partition = checkpoint->partition;
 	request->save = *checkpoint;
 	request->fingerprint = checkpoint->fingerprint ? strdup(checkpoint->fingerprint) : NULL;
 	if (checkpoint->state)
@@ -209,6 +211,7 @@ static void enqueue_letters(
 	struct session *base, enum kind kind, const struct session_letters *letters, session_done_fn *fn, void *arg)
 {
 	struct request *request = enqueue(base, kind, arg);
+	request->partition = letters->partition;
 	request->aside = *letters;
 	request->letters = strdup(letters->json);
 	request->fn.done = fn;
@@ -235,6 +238,7 @@ static void call_retry_next(
 static struct request *enqueue_lease(struct session *base, enum kind kind, const struct session_lease *lease, void *arg)
 {
 	struct request *request = enqueue(base, kind, arg);
+	request->partition = lease->partition;
 	request->lease = *lease;
 	snprintf(request->relay, sizeof(request->relay), "%s", lease->relay);
 	request->lease.relay = request->relay;

@@ -1,5 +1,7 @@
-// The store itself, its checkpoint's row, and what befalls it.
+// The store itself, its checkpoint's rows, and what befalls it.
 #include "sim_store_part.h"
+
+#include "relay/partition.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -37,7 +39,8 @@ void sim_store_destroy(struct sim_store *store)
 	for (int64_t i = 0; i < store->last; i++)
 		free(store->events[i]);
 	free(store->events);
-	free(store->row.fingerprint);
+	for (int i = 0; i < store->settings.partitions; i++)
+		free(store->rows[i].fingerprint);
 	drop_copies(store);
 	letters_free(store);
 	free(store);
@@ -69,7 +72,25 @@ const struct meow_event *sim_store_last(const struct sim_store *store)
 
 int64_t sim_store_position(const struct sim_store *store)
 {
-	return store->row.position;
+	int64_t lowest = store->rows[0].position;
+	for (int i = 1; i < store->settings.partitions; i++)
+		if (store->rows[i].position < lowest)
+			lowest = store->rows[i].position;
+	return lowest;
+}
+
+int64_t store_highest(const struct sim_store *store)
+{
+	int64_t highest = 0;
+	for (int i = 0; i < store->settings.partitions; i++)
+		if (store->rows[i].position > highest)
+			highest = store->rows[i].position;
+	return highest;
+}
+
+bool store_is_of(const struct sim_store *store, const struct meow_event *event, int partition)
+{
+	return partition_of(event->aggregate_id, store->settings.partitions) == partition;
 }
 
 int64_t sim_store_head(const struct sim_store *store)
@@ -77,24 +98,24 @@ int64_t sim_store_head(const struct sim_store *store)
 	return store->last;
 }
 
-int64_t sim_store_error_position(const struct sim_store *store)
+int64_t sim_store_error_position(const struct sim_store *store, int partition)
 {
-	return store->row.error_position;
+	return store->rows[partition].error_position;
 }
 
-const char *sim_store_state(const struct sim_store *store)
+const char *sim_store_state(const struct sim_store *store, int partition)
 {
-	return store->row.state;
+	return store->rows[partition].state;
 }
 
-const char *sim_store_reason(const struct sim_store *store)
+const char *sim_store_reason(const struct sim_store *store, int partition)
 {
-	return store->row.reason;
+	return store->rows[partition].reason;
 }
 
 bool sim_store_stop_kept(const struct sim_store *store)
 {
-	return store->row.stop_kept;
+	return store->rows[0].stop_kept;
 }
 
 int64_t sim_store_start(const struct sim_store *store)
@@ -121,31 +142,42 @@ bool sim_store_wrote_before_doze(const struct sim_store *store)
 
 void sim_store_resume(struct sim_store *store)
 {
-	store->row.stop_kept = false;
-	store->row.resume = true;
+	for (int i = 0; i < store->settings.partitions; i++) {
+		store->rows[i].stop_kept = false;
+		store->rows[i].resume = true;
+	}
 }
 
 void sim_store_pause(struct sim_store *store, bool paused)
 {
-	store->row.paused = paused;
+	for (int i = 0; i < store->settings.partitions; i++)
+		store->rows[i].paused = paused;
+}
+
+static void rewind_row(struct row *row, int64_t behind)
+{
+	row->generation++;
+	row->error_position = 0;
+	row->stop_kept = row->resume = false;
+	row->position = row->position < behind ? row->position : behind;
+	if (row->delivered <= behind)
+		return;
+	row->delivered = behind;
+	free(row->fingerprint);
+	row->fingerprint = NULL;
 }
 
 int64_t sim_store_rewind(struct sim_store *store)
 {
-	struct row *row = &store->row;
-	if (!row->there)
+	bool there = false;
+	for (int i = 0; i < store->settings.partitions; i++)
+		there |= store->rows[i].there;
+	if (!there)
 		return -1;
 	writers_end_retries(store); // it waits for what they have locked
-	int64_t behind = sim_chance(50) ? store->start : sim_between(store->start, row->position);
-	row->generation++;
-	row->error_position = 0;
-	row->stop_kept = row->resume = false;
-	row->position = behind;
-	if (row->delivered > behind) {
-		row->delivered = behind;
-		free(row->fingerprint);
-		row->fingerprint = NULL;
-	}
+	int64_t behind = sim_chance(50) ? store->start : sim_between(store->start, store_highest(store));
+	for (int i = 0; i < store->settings.partitions; i++)
+		rewind_row(&store->rows[i], behind);
 	letters_rewind(store, behind);
 	return behind;
 }
@@ -173,8 +205,8 @@ void sim_store_restore(struct sim_store *store)
 	}
 	letters_free(store); // there are none: no such run has poison
 	store->last = copy->last;
-	free(store->row.fingerprint);
-	store->row = copy->row;
+	free(store->rows[0].fingerprint);
+	store->rows[0] = copy->row;
 	copy->row.fingerprint = NULL;
 	drop_copies(store);
 	store->timeline++;
@@ -184,7 +216,7 @@ void sim_store_restore(struct sim_store *store)
 // flushed in order.
 static int64_t durable_last(const struct sim_store *store)
 {
-	int64_t last = store->row.position > store->last_place ? store->row.position : store->last_place;
+	int64_t last = store_highest(store) > store->last_place ? store_highest(store) : store->last_place;
 	for (int64_t id = store->last; id > last; id--)
 		if (store->events[id - 1]->committed)
 			last = id;
@@ -211,11 +243,12 @@ void sim_store_crash(struct sim_store *store)
 		store->started_at = store->last;
 }
 
-void sim_store_skip(struct sim_store *store, int64_t position)
+void sim_store_skip(struct sim_store *store, int partition, int64_t position)
 {
-	store->row.position = store->skipped = position;
-	store->row.resume = true;
-	store->row.stop_kept = false;
+	struct row *row = &store->rows[partition];
+	row->position = store->skipped = position;
+	row->resume = true;
+	row->stop_kept = false;
 }
 
 void sim_store_set_clock(struct sim_store *store, int64_t ahead_us)
@@ -223,7 +256,7 @@ void sim_store_set_clock(struct sim_store *store, int64_t ahead_us)
 	store->clock_ahead_us = ahead_us;
 }
 
-const char *sim_store_holder(const struct sim_store *store)
+const char *sim_store_holder(const struct sim_store *store, int partition)
 {
-	return store->row.holder;
+	return store->rows[partition].holder;
 }

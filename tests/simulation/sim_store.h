@@ -9,6 +9,7 @@
 #include "store/session.h"
 
 #define SIM_AGGREGATES 12 // "a0" to "a11"
+#define SIM_PARTITIONS_MOST 3
 
 struct sim_store;
 
@@ -22,6 +23,7 @@ struct sim_store_settings {
 	unsigned rollback_percent, early_percent, lost_percent; // of transactions; of requests
 	unsigned prepared_percent;
 	int writers;
+	int partitions;   // of the route
 	int64_t until_us; // when writers end
 	bool start_now;   // the route skips what was there before
 	bool steady;      // nothing befalls it: what was delivered never gets less
@@ -40,12 +42,12 @@ int64_t sim_store_head(const struct sim_store *store);
 const struct meow_event *sim_store_at(const struct sim_store *store, int64_t position);
 const struct meow_event *sim_store_last(const struct sim_store *store);
 
-// The checkpoint's row.
-int64_t sim_store_position(const struct sim_store *store);
-int64_t sim_store_error_position(const struct sim_store *store);
-const char *sim_store_state(const struct sim_store *store);
-const char *sim_store_reason(const struct sim_store *store);
-const char *sim_store_holder(const struct sim_store *store); // of the lease, "" if it is free
+// The checkpoint's rows.
+int64_t sim_store_position(const struct sim_store *store); // the lowest of all partitions
+int64_t sim_store_error_position(const struct sim_store *store, int partition);
+const char *sim_store_state(const struct sim_store *store, int partition);
+const char *sim_store_reason(const struct sim_store *store, int partition);
+const char *sim_store_holder(const struct sim_store *store, int partition); // of the lease, "" if it is free
 bool sim_store_stop_kept(const struct sim_store *store);
 void sim_store_note_start(struct sim_store *store);     // a route is started for the first time
 int64_t sim_store_start(const struct sim_store *store); // where the first checkpoint stood, 0 unless start: now
@@ -66,8 +68,8 @@ void sim_store_write_before_doze(struct sim_store *store);
 bool sim_store_wrote_before_doze(const struct sim_store *store);
 
 // As the operator's commands.
-void sim_store_skip(struct sim_store *store, int64_t position);
-void sim_store_resume(struct sim_store *store);
+void sim_store_skip(struct sim_store *store, int partition, int64_t position);
+void sim_store_resume(struct sim_store *store); // all partitions, as the others
 void sim_store_pause(struct sim_store *store, bool paused);
 int64_t sim_store_rewind(struct sim_store *store); // behind which position; -1: there is no checkpoint yet
 struct sim_letters {

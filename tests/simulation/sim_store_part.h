@@ -8,6 +8,7 @@
 
 #define TX_EVENTS 6
 #define HOLDERS_MOST 64
+#define ALIVE_MOST 64
 
 struct stored {
 	struct meow_event event;
@@ -57,7 +58,13 @@ struct row {
 	char state[16], reason[MEOW_ERROR_TEXT_SIZE];
 };
 
-// What a copy of the store would hold.
+// A relay that runs the subscription, until it counts no more.
+struct alive {
+	char relay[16];
+	int64_t until_us, length_us;
+};
+
+// What a copy of the store would hold, of a route in one partition.
 struct copy {
 	int64_t at_us, last;
 	struct row row;
@@ -76,7 +83,8 @@ struct sim_store {
 	uint64_t transactions;
 	int64_t doze_until_us;
 	bool write_before_doze;
-	struct row row;
+	struct row rows[SIM_PARTITIONS_MOST]; // of the checkpoints, by partition
+	struct alive alive[ALIVE_MOST];       // by the relay's number
 	struct sim_session *sessions;
 	uint64_t session_count;
 	int64_t clock_ahead_us;
@@ -112,6 +120,7 @@ struct request {
 		session_lease_fn *lease;
 		session_retry_fn *retry;
 	} fn;
+	int partition;
 	struct session_read read;
 	struct session_rows rows;
 	int64_t number;
@@ -142,6 +151,16 @@ struct sim_session {
 	bool dead, destroyed, inside, scheduled;
 };
 
+// --- sim_store.c
+bool store_is_of(const struct sim_store *store, const struct meow_event *event, int partition);
+int64_t store_highest(const struct sim_store *store); // of the positions of all checkpoints
+
+// --- sim_lease.c
+void lease_acquire(struct sim_store *store, struct request *request);
+void lease_give_more(struct sim_store *store, struct request *request); // renews it
+void lease_give_back(struct sim_store *store, const struct request *request);
+int64_t lease_clock_us(const struct sim_store *store); // the store's
+
 // --- sim_writers.c
 void writers_start(struct sim_store *store);
 struct stored *writers_draw(struct sim_store *store); // an id that nobody uses yet
@@ -155,10 +174,10 @@ void letters_set_aside(struct sim_store *store, struct request *request);
 void letters_next(const struct sim_store *store, struct request *request);
 void letters_end(struct sim_store *store, struct request *request);
 // Which aggregates are held, as the store writes it, and how many letters are open. Good until the next call.
-const char *letters_held(const struct sim_store *store, int64_t *ret_open);
+const char *letters_held(const struct sim_store *store, const struct row *row, int64_t *ret_open);
 void letters_end_retry(struct sim_store *store, uint64_t transaction, bool commit);
 void letters_rewind(struct sim_store *store, int64_t position);
-void letters_check_checkpoint(const struct sim_store *store, int64_t position); // that is saved
+void letters_check_checkpoint(const struct sim_store *store, int partition, int64_t position); // that is saved
 
 // --- sim_serve.c
 void serve(struct sim_store *store, struct request *request);         // at one moment

@@ -25,33 +25,43 @@ static void on_death(void *arg);
 
 static void on_route_stopped(void *arg)
 {
-	((struct relay *)arg)->stopped = true;
+	((struct part *)arg)->stopped = true;
 }
 
-void world_start_relay(struct relay *relay)
+static void start_part(struct part *part, int partition)
 {
+	const struct relay *relay = part->relay;
 	struct world *world = relay->world;
 	struct route_environment env = {.loop = relay->loop,
 		.store = &world->source,
 		.connector = world->sink->connector,
 		.sink = world->sink->section ? world->sink->section() : NULL,
 		.encoder = encoder_find("data"),
-		.metrics = relay->metrics,
+		.metrics = part->metrics,
 		.stopped = on_route_stopped,
-		.arg = relay};
+		.arg = part};
 	struct meow_error err;
-	snprintf(relay->name, sizeof(relay->name), "r%d", ++world->names % 1000000);
-	relay->settings = world->route_settings;
-	relay->settings.partitions = 1;
-	relay->settings.relay = relay->name;
-	sim_loop_revive(relay->loop);
-	relay->stopped = false;
-	sim_loop_on_death(relay->loop, on_death, relay);
-	relay->events_before = atomic_load(&relay->metrics->events);
-	relay->route = route_create(&relay->settings, &env, &err);
-	if (!relay->route)
+	part->settings = world->route_settings;
+	part->settings.partition = partition;
+	part->settings.partitions = world->settings.partitions;
+	part->settings.relay = relay->name;
+	part->stopped = false;
+	part->events_before = atomic_load(&part->metrics->events);
+	part->route = route_create(&part->settings, &env, &err);
+	if (!part->route)
 		abort();
-	route_start(relay->route);
+	route_start(part->route);
+}
+
+void world_start_relay(struct relay *relay)
+{
+	struct world *world = relay->world;
+	snprintf(relay->name, sizeof(relay->name), "r%d", ++world->names % 1000000);
+	sim_loop_revive(relay->loop);
+	sim_loop_on_death(relay->loop, on_death, relay);
+	relay->lives = true;
+	for (int i = 0; i < world->settings.partitions; i++)
+		start_part(&relay->parts[i], i);
 }
 
 void world_start(struct world *world)
@@ -67,40 +77,61 @@ void world_thaw(struct world *world)
 		sim_loop_freeze(world->relays[i].loop, false);
 }
 
-// Whatever was under way is gone; its lease stays.
+static void destroy_parts(struct relay *relay)
+{
+	for (int i = 0; i < relay->world->settings.partitions; i++) {
+		route_destroy(relay->parts[i].route);
+		relay->parts[i].route = NULL;
+	}
+	relay->lives = false;
+}
+
+// Whatever was under way is gone; its leases stay.
 void world_kill(struct relay *relay)
 {
-	if (!relay->route)
+	if (!relay->lives)
 		return;
 	sim_loop_on_death(relay->loop, NULL, NULL);
-	route_destroy(relay->route);
-	relay->route = NULL;
+	destroy_parts(relay);
 }
 
 static void restart(void *arg)
 {
 	struct relay *relay = arg;
-	if (!relay->route && relay->world->running)
+	if (!relay->lives && relay->world->running)
 		world_start_relay(relay);
 }
 
 static void on_death(void *arg)
 {
 	struct relay *relay = arg;
-	route_destroy(relay->route);
-	relay->route = NULL;
+	destroy_parts(relay);
 	int64_t lease_us = relay->world->route_settings.lease_ms * 1000;
 	sim_after(
 		relay->world->loop, sim_chance(50) ? sim_between(0, 20000) : sim_between(0, 2 * lease_us), restart, relay);
 }
 
+void world_end(struct relay *relay)
+{
+	for (int i = 0; relay->lives && i < relay->world->settings.partitions; i++)
+		route_stop(relay->parts[i].route);
+}
+
+bool world_has_ended(const struct relay *relay)
+{
+	bool ended = true;
+	for (int i = 0; relay->lives && i < relay->world->settings.partitions; i++)
+		ended &= relay->parts[i].stopped;
+	return ended;
+}
+
 static void stop_gracefully(struct relay *relay)
 {
-	if (!relay->route)
+	if (!relay->lives)
 		return;
-	route_stop(relay->route);
+	world_end(relay);
 	sim_run_until(relay->world->loop, sim_now(relay->world->loop) + 10000000);
-	if (relay->route && !relay->stopped)
+	if (!world_has_ended(relay))
 		sim_violation("a graceful stop does not end");
 	world_kill(relay);
 }
@@ -134,10 +165,10 @@ static int64_t known_to_executors(const struct world *world)
 {
 	int64_t known = 0;
 	for (int i = 0; i < world->relay_count; i++) {
-		const struct relay *relay = &world->relays[i];
-		if (relay->route && atomic_load(&relay->metrics->events) > relay->events_before &&
-			atomic_load(&relay->metrics->delivered) > known)
-			known = atomic_load(&relay->metrics->delivered);
+		const struct part *part = &world->relays[i].parts[0]; // the store is restored only where there is but one
+		if (part->route && atomic_load(&part->metrics->events) > part->events_before &&
+			atomic_load(&part->metrics->delivered) > known)
+			known = atomic_load(&part->metrics->delivered);
 	}
 	return known;
 }
@@ -185,7 +216,10 @@ void world_cause_trouble(void *arg)
 
 bool world_is_failed(const struct world *world)
 {
-	return strcmp(sim_store_state(world->store), "FAILED") == 0;
+	bool failed = false;
+	for (int i = 0; i < world->settings.partitions; i++)
+		failed |= strcmp(sim_store_state(world->store, i), "FAILED") == 0;
+	return failed;
 }
 
 // What a sink that lost something makes a route say.
@@ -194,24 +228,30 @@ static bool says_lost(const char *reason)
 	return strstr(reason, "has forgotten") || strstr(reason, "remembers less") || strstr(reason, "lacks the entry");
 }
 
-void world_operate(struct world *world)
+static void operate(struct world *world, int partition)
 {
-	int64_t position = sim_store_error_position(world->store);
-	const char *reason = sim_store_reason(world->store);
+	int64_t position = sim_store_error_position(world->store, partition);
+	const char *reason = sim_store_reason(world->store, partition);
 	if (world->trouble == STORE_RESTORED && world->sink->accept && strstr(reason, "if there is none"))
 		world->sink->accept();
-	if (!world_is_failed(world))
+	if (strcmp(sim_store_state(world->store, partition), "FAILED") != 0)
 		return;
 	if (position && position == world->sink_settings.poison[0]) {
 		world_counts.skipped++;
 		if (world->trouble == SINK_LOSES_TAIL)
 			world_cause_trouble(world); // while the route stands
-		sim_store_skip(world->store, position);
+		sim_store_skip(world->store, partition, position);
 	} else if (world->resumes > 0 && says_lost(reason)) {
 		world->resumes--;
 		world->gave_up = true;
 		sim_store_resume(world->store);
 	}
+}
+
+void world_operate(struct world *world)
+{
+	for (int i = 0; i < world->settings.partitions; i++)
+		operate(world, i);
 }
 
 // Of all, of an aggregate, or of one position.
@@ -234,7 +274,7 @@ void world_operate_on_letters(void *arg)
 	struct sim_letters filter = choose_letters(world->store);
 	if (sim_chance(10))
 		sim_poison_correct();
-	if (sim_chance(15))
+	if (sim_chance(25))
 		world_counts.discarded += sim_store_discard(world->store, &filter);
 	else
 		world_counts.retried += sim_store_retry(world->store, &filter);
@@ -244,7 +284,7 @@ void world_operate_on_letters(void *arg)
 
 bool world_says_behind(const struct world *world)
 {
-	return world_is_failed(world) && strstr(sim_store_reason(world->store), "behind its sinks");
+	return world_is_failed(world) && strstr(sim_store_reason(world->store, 0), "behind its sinks");
 }
 
 void world_catch_up(struct world *world)
@@ -259,7 +299,7 @@ void world_catch_up(struct world *world)
 			world_operate(world);
 	}
 	sim_violation("stuck at %ld of %ld, state %s: %s", (long)sim_store_position(world->store),
-		(long)sim_store_head(world->store), sim_store_state(world->store), sim_store_reason(world->store));
+		(long)sim_store_head(world->store), sim_store_state(world->store, 0), sim_store_reason(world->store, 0));
 }
 
 void world_make(struct world *world)
@@ -272,11 +312,13 @@ void world_make(struct world *world)
 	world->store = sim_store_create(world->loop, &world->settings, &watch);
 	world->source = sim_store_source(world->store);
 	for (int i = 0; i < world->relay_count; i++) {
-		world->relays[i] = (struct relay){.world = world,
-			.loop = sim_loop_create_within(world->loop),
-			.metrics = calloc(1, sizeof(struct route_metrics))};
-		if (!world->relays[i].metrics)
-			abort();
+		struct relay *relay = &world->relays[i];
+		*relay = (struct relay){.world = world, .loop = sim_loop_create_within(world->loop)};
+		for (int k = 0; k < world->settings.partitions; k++) {
+			relay->parts[k] = (struct part){.relay = relay, .metrics = calloc(1, sizeof(struct route_metrics))};
+			if (!relay->parts[k].metrics)
+				abort();
+		}
 	}
 }
 
@@ -290,7 +332,8 @@ void world_finish(struct world *world)
 	sim_ledger_free();
 	for (int i = 0; i < world->relay_count; i++) {
 		loop_destroy(world->relays[i].loop);
-		free(world->relays[i].metrics);
+		for (int k = 0; k < world->settings.partitions; k++)
+			free(world->relays[i].parts[k].metrics);
 	}
 	loop_destroy(world->loop);
 }

@@ -22,16 +22,23 @@ enum trouble {
 
 struct world;
 
-// A process that runs the route, or waits for its lease.
-struct relay {
-	struct world *world;
-	struct loop *loop; // its own, in the world's
+// What a process has for one partition of the route.
+struct part {
+	struct relay *relay;
 	struct route *route;
 	struct route_settings settings;
 	struct route_metrics *metrics;
-	char name[16];
 	uint64_t events_before; // delivered by earlier lives
 	bool stopped;
+};
+
+// A process that runs the partitions of the route, or waits for their leases.
+struct relay {
+	struct world *world;
+	struct loop *loop; // its own, in the world's
+	struct part parts[SIM_PARTITIONS_MOST];
+	bool lives;
+	char name[16];
 };
 
 struct world {
@@ -63,7 +70,7 @@ struct world {
 // For the last lines: what the seeds brought about.
 struct world_counts {
 	unsigned long long troubles[TROUBLES];
-	unsigned long long skipped, set_aside, retried, discarded, behind, frozen, taken_over;
+	unsigned long long divided, skipped, set_aside, retried, discarded, behind, frozen, taken_over;
 };
 extern struct world_counts world_counts;
 
@@ -74,13 +81,15 @@ void world_start(struct world *world); // all relays
 void world_stop(struct world *world);  // all relays, killed or gracefully
 void world_start_relay(struct relay *relay);
 void world_kill(struct relay *relay);
+void world_end(struct relay *relay); // asks it to; it takes its time
+bool world_has_ended(const struct relay *relay);
 void world_thaw(struct world *world);
 void world_freeze_some(void *world);
 void world_cause_trouble(void *world);
 void world_operate(struct world *world);    // as a person would who reads the route's reason
 void world_operate_on_letters(void *world); // now and then, as long as it has to
 void world_catch_up(struct world *world);
-bool world_is_failed(const struct world *world);
+bool world_is_failed(const struct world *world); // any of its partitions
 bool world_says_behind(const struct world *world);
 bool world_wants(const struct meow_event *event); // by the filter of this run
 void world_filter(bool orders_alone);

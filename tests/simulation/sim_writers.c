@@ -68,9 +68,9 @@ static void end_transaction(void *arg)
 		stored->committed = true;
 		stored->committed_us = sim_now(store->loop);
 		store->committed++;
-		if (transaction->ids[i] <= store->row.position)
+		if (transaction->ids[i] <= store_highest(store))
 			sim_violation("event %ld commits below the checkpoint's position %ld", (long)transaction->ids[i],
-				(long)store->row.position);
+				(long)store_highest(store));
 	}
 	close_transaction(store, transaction);
 	if (commit && transaction->notifies)

@@ -12,7 +12,7 @@
 //   sim_loop.c                    the loop with the clock, one within it for each process
 //   sim_store.c sim_writers.c     the store and what befalls it; its writers
 //   sim_serve.c sim_session.c     what requests do to it; the connections they come over
-//   sim_letters.c                 dead letters: what routes and operators do with them
+//   sim_letters.c sim_lease.c     dead letters: what routes and operators do with them; leases and shares
 //   sim_ledger.c sim_poison.c     the ledger of what sinks hold; what they will not take
 //   sim_plain.c sim_file.c        sinks as connector.h lets them be; a file, at the same interface
 //   sim_redis.c sim_wire.c        Redis and the connections to it, under the real connector
@@ -26,11 +26,11 @@
 // Checked: no checkpoint stands above an event that is not in the sink or may still commit; a sink that keeps its position
 // gets each event once, in order; one that does not gets each at least once, first sights in order per aggregate;
 // nothing that was rolled back is seen; no checkpoint goes back, though relays freeze, lose their lease and wake, die at any
-// step, and the store's clock jumps; a lease is taken over in time; poison stops the route exactly there, and what
-// precedes it is there; or, set aside, it leaves no gap in its aggregate, is published again in order when a person asks
-// for that, and is left out only where one discards it; a store that was restored to before what the sink or the executor
-// knows stops the route, and keeps it stopped; and when faults end, everything arrives. mutants/ holds seeded bugs that all
-// this must see.
+// step, and the store's clock jumps; a lease is taken over in time, and partitions are shared; poison stops the route exactly
+// there, and what precedes it is there; or, set aside, it leaves no gap in its aggregate, is published again in order when
+// a person asks for that, and is left out only where one discards it; a store that was restored to before what the sink or
+// the executor knows stops the route, and keeps it stopped; and when faults end, everything arrives. mutants/ holds seeded
+// bugs that all this must see.
 #include "sim_world.h"
 
 #include "base/log.h"
@@ -54,10 +54,11 @@ static void say_seen(void)
 		NULL, "sink forgets", "sink loses its tail", "generation rises", "paused", "store restored", "store crashes"};
 	for (int i = 1; i < TROUBLES; i++)
 		printf("%s %llu, ", names[i], world_counts.troubles[i]);
-	printf("behind its sinks %llu, skipped %llu, set aside %llu, retries %llu, discarded %llu, frozen now and then "
+	printf("behind its sinks %llu, in partitions %llu, skipped %llu, set aside %llu, retries %llu, discarded %llu, "
+		   "frozen now and then "
 		   "%llu, leases taken over %llu\n",
-		world_counts.behind, world_counts.skipped, world_counts.set_aside, world_counts.retried, world_counts.discarded,
-		world_counts.frozen, world_counts.taken_over);
+		world_counts.behind, world_counts.divided, world_counts.skipped, world_counts.set_aside, world_counts.retried,
+		world_counts.discarded, world_counts.frozen, world_counts.taken_over);
 }
 
 static const struct sim_sink *find_sink(const char *name)
