@@ -18,9 +18,14 @@ static bool is_within(const struct sim_store *store, int64_t until_us, int64_t l
 	return until_us > now_us && until_us <= now_us + length_us;
 }
 
-static bool is_taken(const struct sim_store *store, const struct request *request)
+bool lease_lives(const struct sim_store *store, const struct row *row)
 {
-	const struct row *row = &store->rows[request->partition];
+	return *row->holder && is_within(store, row->until_us, row->length_us);
+}
+
+static bool is_taken(struct sim_store *store, const struct request *request)
+{
+	const struct row *row = store_row(store, request);
 	const struct session_lease *lease = &request->lease;
 	return *row->holder && strcmp(row->holder, request->relay) != 0 &&
 		   is_within(store, row->until_us, row->length_us) &&
@@ -47,8 +52,8 @@ static int owned(const struct sim_store *store, const char *relay, int partition
 {
 	int count = 0;
 	*ret_above = 0;
-	for (int i = 0; i < store->settings.partitions; i++) {
-		const struct row *row = &store->rows[i];
+	for (int i = 0; i < store->newest->partitions; i++) {
+		const struct row *row = &store->newest->rows[i];
 		bool its = strcmp(row->holder, relay) == 0 && is_within(store, row->until_us, row->length_us);
 		count += its;
 		*ret_above += its && i > partition;
@@ -59,7 +64,7 @@ static int owned(const struct sim_store *store, const char *relay, int partition
 static void share(const struct sim_store *store, const struct request *request, struct session_lease_state *state)
 {
 	int above;
-	state->partitions = store->settings.partitions;
+	state->partitions = store->newest->partitions;
 	state->mine = owned(store, request->relay, request->partition, &state->above);
 	state->least = INT_MAX;
 	for (size_t i = 0; i < ALIVE_MOST; i++) {
@@ -74,9 +79,9 @@ static void share(const struct sim_store *store, const struct request *request, 
 
 void lease_acquire(struct sim_store *store, struct request *request)
 {
-	struct row *row = &store->rows[request->partition];
+	struct row *row = store_row(store, request);
 	struct session_lease_state *state = &request->leased;
-	*state = (struct session_lease_state){.partitions = store->settings.partitions};
+	*state = (struct session_lease_state){.layout = (int)(store->newest - store->layouts), .cut = store->newest->cut};
 	share(store, request, state);
 	count_in(store, request);
 	bool ours = strcmp(row->holder, request->relay) == 0;
@@ -86,7 +91,8 @@ void lease_acquire(struct sim_store *store, struct request *request)
 		state->left_us = row->until_us - lease_clock_us(store);
 		snprintf(request->holder, sizeof(request->holder), "%s", row->holder);
 		state->holder = request->holder;
-	} else if (request->lease.even_unfair || ours || state->mine <= state->least) {
+	} else if (request->lease.partitions == state->partitions && (!state->cut || row->position < state->cut) &&
+			   (request->lease.even_unfair || ours || state->mine <= state->least)) {
 		row->epoch++;
 		row->length_us = request->lease.length_ms * 1000;
 		row->until_us = lease_clock_us(store) + row->length_us;
@@ -98,9 +104,10 @@ void lease_acquire(struct sim_store *store, struct request *request)
 
 void lease_give_more(struct sim_store *store, struct request *request)
 {
-	struct row *row = &store->rows[request->partition];
+	struct row *row = store_row(store, request);
 	struct session_lease_state *state = &request->leased;
 	*state = (struct session_lease_state){.epoch = request->lease.epoch,
+		.layout = request->layout,
 		.held = row->epoch == request->lease.epoch && strcmp(row->holder, request->relay) == 0};
 	if (state->held) {
 		row->length_us = request->lease.length_ms * 1000;
@@ -112,7 +119,7 @@ void lease_give_more(struct sim_store *store, struct request *request)
 
 void lease_give_back(struct sim_store *store, const struct request *request)
 {
-	struct row *row = &store->rows[request->partition];
+	struct row *row = store_row(store, request);
 	bool any = request->lease.epoch == 0 || request->lease.epoch == row->epoch;
 	if (request->lease.leaving && strcmp(alive_of(store, request->relay)->relay, request->relay) == 0)
 		*alive_of(store, request->relay) = (struct alive){.until_us = 0};

@@ -33,9 +33,9 @@ static void add(struct sim_store *store, int64_t generation, int64_t position)
 
 // --- what a route asks for
 
-static bool is_owner(const struct sim_store *store, const struct request *request)
+static bool is_owner(struct sim_store *store, const struct request *request)
 {
-	const struct row *row = &store->rows[request->partition];
+	const struct row *row = store_row(store, request);
 	return row->epoch == request->aside.epoch && row->generation == request->aside.generation;
 }
 
@@ -108,6 +108,8 @@ void letters_end(struct sim_store *store, struct request *request)
 	int64_t aggregate = number_behind(request->letters, "\"aggregate_id\":\"a");
 	bool failed = strstr(request->letters, "\"error\":") != NULL;
 	request->conflict = !is_owner(store, request);
+	if (failed)
+		writers_end_retries(store); // those behind it that are asked for at this moment are not modelled
 	for (size_t i = 0; !request->conflict && i < store->letter_count; i++) {
 		struct letter *letter = &store->letters[i];
 		bool follows = failed && letter->retry_at > place && letter->aggregate == aggregate;
@@ -120,12 +122,13 @@ void letters_end(struct sim_store *store, struct request *request)
 	}
 }
 
-void letters_check_checkpoint(const struct sim_store *store, int partition, int64_t position)
+void letters_check_checkpoint(const struct sim_store *store, const struct request *request)
 {
+	int64_t position = request->save.position;
 	for (size_t i = 0; i < store->letter_count; i++) {
 		const struct letter *letter = &store->letters[i];
 		if (letter->retry_at && letter->retry_at <= position && !store->watch->had(letter->position) &&
-			store_is_of(store, &store->events[letter->position - 1]->event, partition))
+			store_is_of(store, &store->events[letter->position - 1]->event, request))
 			sim_violation("the checkpoint stands at %ld, and %ld, to be published again at %ld, is not in the sink",
 				(long)position, (long)letter->position, (long)letter->retry_at);
 	}

@@ -105,11 +105,15 @@ static void choose(struct world *world, const struct sim_sink *only)
 	world->relay_count = world->trouble == STORE_RESTORED || sim_chance(50) ? 1 : RELAYS;
 	world->freezes = world->trouble != STORE_RESTORED && sim_chance(50);
 	choose_letters(world);
+	if (world->operates && world->trouble == GENERATION_RISES)
+		world->trouble = NOTHING; // a rewind among retries
 	world->settings.partitions = 1;
 	if (!world->sink->remembers && world->trouble != STORE_RESTORED && sim_chance(50)) {
 		world->settings.partitions = (int)sim_between(2, SIM_PARTITIONS_MOST);
 		world->settings.start_now = world->route_settings.start_now = false;
 		world_counts.divided++;
+		if (sim_chance(50))
+			world->repartitions = (int)sim_between(1, SIM_PARTITIONS_MOST);
 	}
 	world->deaths = sim_chance(40) ? 0 : (unsigned)sim_between(1, 6);
 	world->settings.steady = world->trouble == NOTHING || world->trouble == PAUSED || world->trouble == STORE_CRASHES;
@@ -179,6 +183,8 @@ static void live(struct world *world)
 		if (life == lives - 1)
 			check_calm(world);
 		world_stop(world);
+		if (world->repartitions && life < lives - 1 && sim_chance(60))
+			world_repartition(world);
 	}
 	check_end(world);
 }

@@ -61,7 +61,7 @@ static void check_checkpoint(const struct sim_store *store, const struct request
 
 static void do_save(struct sim_store *store, struct request *request)
 {
-	struct row *row = &store->rows[request->partition];
+	struct row *row = store_row(store, request);
 	const struct checkpoint *save = &request->save;
 	if (row->epoch != save->epoch || row->generation != save->generation || (row->resume && !save->decision_known)) {
 		request->conflict = true;
@@ -90,7 +90,7 @@ static void do_save(struct sim_store *store, struct request *request)
 		snprintf(row->state, sizeof(row->state), "%s", request->state);
 		snprintf(row->reason, sizeof(row->reason), "%s", request->reason);
 	}
-	if (store->settings.partitions == 1 && store->copy_count < 64 && sim_chance(20)) {
+	if (store->newest->partitions == 1 && store->newest == store->layouts && store->copy_count < 64 && sim_chance(20)) {
 		struct copy *copy = &store->copies[store->copy_count++];
 		*copy = (struct copy){sim_now(store->loop), store->last, *row};
 		copy->row.fingerprint = row->fingerprint ? strdup(row->fingerprint) : NULL;
@@ -105,7 +105,7 @@ static void check_checkpoint(const struct sim_store *store, const struct request
 		const struct stored *stored = store->events[id - 1];
 		bool left_out = id == store->skipped || stored->dead;
 		if (stored->committed && !left_out && store->watch->wants(&stored->event) && !store->watch->had(id) &&
-			store_is_of(store, &stored->event, request->partition))
+			store_is_of(store, &stored->event, request))
 			sim_violation("the checkpoint stands at %ld, and %ld is not in the sink", (long)save->position, (long)id);
 	}
 	for (const struct transaction *open = store->open; open; open = open->next) {
@@ -117,7 +117,10 @@ static void check_checkpoint(const struct sim_store *store, const struct request
 			sim_violation("the checkpoint stands at %ld, and a retry at %ld may still commit", (long)save->position,
 				(long)open->first_place);
 	}
-	letters_check_checkpoint(store, request->partition, save->position);
+	letters_check_checkpoint(store, request);
+	int64_t cut = store->layouts[request->layout].cut;
+	if (cut && save->position > cut)
+		sim_violation("the checkpoint stands at %ld, and its layout ends at %ld", (long)save->position, (long)cut);
 }
 
 static void do_doze(struct sim_store *store)
@@ -160,7 +163,7 @@ void serve(struct sim_store *store, struct request *request)
 
 static void answer_load(struct sim_store *store, struct request *request, const struct meow_error *err)
 {
-	const struct row *row = &store->rows[request->partition];
+	const struct row *row = store_row(store, request);
 	struct checkpoint loaded = {.subscription = "sim",
 		.delivered = row->delivered,
 		.position = row->position,

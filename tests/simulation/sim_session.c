@@ -189,7 +189,7 @@ static void call_load(
 {
 	struct request *request = enqueue(base, LOAD, arg);
 	(void)subscription;
-	(void)layout;
+	request->layout = layout;
 	request->partition = partition;
 	request->fn.checkpoint = fn;
 }
@@ -197,6 +197,7 @@ static void call_load(
 static void call_save(struct session *base, const struct checkpoint *checkpoint, session_done_fn *fn, void *arg)
 {
 	struct request *request = enqueue(base, SAVE, arg);
+	request->layout = checkpoint->layout;
 	request->partition = checkpoint->partition;
 	request->save = *checkpoint;
 	request->fingerprint = checkpoint->fingerprint ? strdup(checkpoint->fingerprint) : NULL;
@@ -211,6 +212,7 @@ static void enqueue_letters(
 	struct session *base, enum kind kind, const struct session_letters *letters, session_done_fn *fn, void *arg)
 {
 	struct request *request = enqueue(base, kind, arg);
+	request->layout = letters->layout;
 	request->partition = letters->partition;
 	request->aside = *letters;
 	request->letters = strdup(letters->json);
@@ -238,6 +240,7 @@ static void call_retry_next(
 static struct request *enqueue_lease(struct session *base, enum kind kind, const struct session_lease *lease, void *arg)
 {
 	struct request *request = enqueue(base, kind, arg);
+	request->layout = lease->layout;
 	request->partition = lease->partition;
 	request->lease = *lease;
 	snprintf(request->relay, sizeof(request->relay), "%s", lease->relay);

@@ -17,6 +17,8 @@ struct sim_store *sim_store_create(
 	store->settings = *settings;
 	store->watch = watch;
 	store->timeline = 1;
+	store->newest = &store->layouts[0];
+	store->newest->partitions = settings->partitions;
 	writers_start(store);
 	return store;
 }
@@ -39,8 +41,8 @@ void sim_store_destroy(struct sim_store *store)
 	for (int64_t i = 0; i < store->last; i++)
 		free(store->events[i]);
 	free(store->events);
-	for (int i = 0; i < store->settings.partitions; i++)
-		free(store->rows[i].fingerprint);
+	for (int i = 0; i < SIM_LAYOUTS_MOST * SIM_PARTITIONS_MOST; i++)
+		free(store->layouts[i / SIM_PARTITIONS_MOST].rows[i % SIM_PARTITIONS_MOST].fingerprint);
 	drop_copies(store);
 	letters_free(store);
 	free(store);
@@ -72,25 +74,31 @@ const struct meow_event *sim_store_last(const struct sim_store *store)
 
 int64_t sim_store_position(const struct sim_store *store)
 {
-	int64_t lowest = store->rows[0].position;
-	for (int i = 1; i < store->settings.partitions; i++)
-		if (store->rows[i].position < lowest)
-			lowest = store->rows[i].position;
+	int64_t lowest = store->newest->rows[0].position;
+	for (int i = 1; i < store->newest->partitions; i++)
+		if (store->newest->rows[i].position < lowest)
+			lowest = store->newest->rows[i].position;
 	return lowest;
 }
 
 int64_t store_highest(const struct sim_store *store)
 {
 	int64_t highest = 0;
-	for (int i = 0; i < store->settings.partitions; i++)
-		if (store->rows[i].position > highest)
-			highest = store->rows[i].position;
+	for (int i = 0; i < store->newest->partitions; i++)
+		if (store->newest->rows[i].position > highest)
+			highest = store->newest->rows[i].position;
 	return highest;
 }
 
-bool store_is_of(const struct sim_store *store, const struct meow_event *event, int partition)
+struct row *store_row(struct sim_store *store, const struct request *request)
 {
-	return partition_of(event->aggregate_id, store->settings.partitions) == partition;
+	struct layout *layout = request->kind == ACQUIRE ? store->newest : &store->layouts[request->layout];
+	return &layout->rows[request->partition];
+}
+
+bool store_is_of(const struct sim_store *store, const struct meow_event *event, const struct request *request)
+{
+	return partition_of(event->aggregate_id, store->layouts[request->layout].partitions) == request->partition;
 }
 
 int64_t sim_store_head(const struct sim_store *store)
@@ -100,22 +108,22 @@ int64_t sim_store_head(const struct sim_store *store)
 
 int64_t sim_store_error_position(const struct sim_store *store, int partition)
 {
-	return store->rows[partition].error_position;
+	return store->newest->rows[partition].error_position;
 }
 
 const char *sim_store_state(const struct sim_store *store, int partition)
 {
-	return store->rows[partition].state;
+	return store->newest->rows[partition].state;
 }
 
 const char *sim_store_reason(const struct sim_store *store, int partition)
 {
-	return store->rows[partition].reason;
+	return store->newest->rows[partition].reason;
 }
 
 bool sim_store_stop_kept(const struct sim_store *store)
 {
-	return store->rows[0].stop_kept;
+	return store->newest->rows[0].stop_kept;
 }
 
 int64_t sim_store_start(const struct sim_store *store)
@@ -142,16 +150,16 @@ bool sim_store_wrote_before_doze(const struct sim_store *store)
 
 void sim_store_resume(struct sim_store *store)
 {
-	for (int i = 0; i < store->settings.partitions; i++) {
-		store->rows[i].stop_kept = false;
-		store->rows[i].resume = true;
+	for (int i = 0; i < store->newest->partitions; i++) {
+		store->newest->rows[i].stop_kept = false;
+		store->newest->rows[i].resume = true;
 	}
 }
 
 void sim_store_pause(struct sim_store *store, bool paused)
 {
-	for (int i = 0; i < store->settings.partitions; i++)
-		store->rows[i].paused = paused;
+	for (int i = 0; i < store->newest->partitions; i++)
+		store->newest->rows[i].paused = paused;
 }
 
 static void rewind_row(struct row *row, int64_t behind)
@@ -170,14 +178,14 @@ static void rewind_row(struct row *row, int64_t behind)
 int64_t sim_store_rewind(struct sim_store *store)
 {
 	bool there = false;
-	for (int i = 0; i < store->settings.partitions; i++)
-		there |= store->rows[i].there;
+	for (int i = 0; i < store->newest->partitions; i++)
+		there |= store->newest->rows[i].there;
 	if (!there)
 		return -1;
 	writers_end_retries(store); // it waits for what they have locked
 	int64_t behind = sim_chance(50) ? store->start : sim_between(store->start, store_highest(store));
-	for (int i = 0; i < store->settings.partitions; i++)
-		rewind_row(&store->rows[i], behind);
+	for (int i = 0; i < store->newest->partitions; i++)
+		rewind_row(&store->newest->rows[i], behind);
 	letters_rewind(store, behind);
 	return behind;
 }
@@ -205,8 +213,8 @@ void sim_store_restore(struct sim_store *store)
 	}
 	letters_free(store); // there are none: no such run has poison
 	store->last = copy->last;
-	free(store->rows[0].fingerprint);
-	store->rows[0] = copy->row;
+	free(store->newest->rows[0].fingerprint);
+	store->newest->rows[0] = copy->row;
 	copy->row.fingerprint = NULL;
 	drop_copies(store);
 	store->timeline++;
@@ -245,7 +253,7 @@ void sim_store_crash(struct sim_store *store)
 
 void sim_store_skip(struct sim_store *store, int partition, int64_t position)
 {
-	struct row *row = &store->rows[partition];
+	struct row *row = &store->newest->rows[partition];
 	row->position = store->skipped = position;
 	row->resume = true;
 	row->stop_kept = false;
@@ -258,5 +266,50 @@ void sim_store_set_clock(struct sim_store *store, int64_t ahead_us)
 
 const char *sim_store_holder(const struct sim_store *store, int partition)
 {
-	return store->rows[partition].holder;
+	return store->newest->rows[partition].holder;
+}
+
+// --- another number of partitions (sql/repartition_*.sql of both stores, and the command, over sinks that need no fence)
+
+static bool take_all(struct sim_store *store)
+{
+	for (int i = 0; i < store->newest->partitions; i++)
+		if (lease_lives(store, &store->newest->rows[i]))
+			return false;
+	for (int i = 0; i < store->newest->partitions; i++)
+		store->newest->rows[i].epoch++;
+	return true;
+}
+
+static void begin_layout(struct sim_store *store, int partitions, int64_t cut)
+{
+	struct layout *old = store->newest, *made = ++store->newest;
+	old->cut = cut;
+	made->partitions = partitions;
+	for (int i = 0; i < partitions; i++) {
+		struct row *row = &made->rows[i];
+		*row = (struct row){.there = true, .delivered = cut, .position = cut, .generation = old->rows[0].generation};
+		snprintf(row->state, sizeof(row->state), "UNASSIGNED");
+	}
+}
+
+enum sim_repartition sim_store_repartition(struct sim_store *store, int partitions)
+{
+	struct layout *layout = store->newest;
+	int64_t cut = store_highest(store);
+	if (!take_all(store))
+		return SIM_STILL_RUN;
+	for (int i = 0; i < layout->partitions; i++)
+		layout->rows[i].holder[0] = '\0'; // at the end, in either case
+	if (sim_store_position(store) < cut) {
+		layout->cut = cut;
+		return SIM_RUN_TO_CUT;
+	}
+	begin_layout(store, partitions, cut);
+	return SIM_REPARTITIONED;
+}
+
+int64_t sim_store_cut(const struct sim_store *store)
+{
+	return store->newest->cut;
 }

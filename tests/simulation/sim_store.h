@@ -10,6 +10,7 @@
 
 #define SIM_AGGREGATES 12 // "a0" to "a11"
 #define SIM_PARTITIONS_MOST 3
+#define SIM_LAYOUTS_MOST 2
 
 struct sim_store;
 
@@ -23,7 +24,7 @@ struct sim_store_settings {
 	unsigned rollback_percent, early_percent, lost_percent; // of transactions; of requests
 	unsigned prepared_percent;
 	int writers;
-	int partitions;   // of the route
+	int partitions;   // of the route, at first
 	int64_t until_us; // when writers end
 	bool start_now;   // the route skips what was there before
 	bool steady;      // nothing befalls it: what was delivered never gets less
@@ -72,6 +73,11 @@ void sim_store_skip(struct sim_store *store, int partition, int64_t position);
 void sim_store_resume(struct sim_store *store); // all partitions, as the others
 void sim_store_pause(struct sim_store *store, bool paused);
 int64_t sim_store_rewind(struct sim_store *store); // behind which position; -1: there is no checkpoint yet
+// Gives it so many partitions, if nobody runs it and all that it has stand at one position; else they are to run up to the
+// highest, and it has to be asked for again.
+enum sim_repartition { SIM_STILL_RUN, SIM_RUN_TO_CUT, SIM_REPARTITIONED };
+enum sim_repartition sim_store_repartition(struct sim_store *store, int partitions);
+int64_t sim_store_cut(const struct sim_store *store);
 struct sim_letters {
 	int aggregate;    // -1: of any
 	int64_t position; // 0: at any

@@ -58,6 +58,13 @@ struct row {
 	char state[16], reason[MEOW_ERROR_TEXT_SIZE];
 };
 
+// Of a number of partitions.
+struct layout {
+	int partitions;
+	int64_t cut;                          // they run up to here, 0: for ever
+	struct row rows[SIM_PARTITIONS_MOST]; // their checkpoints
+};
+
 // A relay that runs the subscription, until it counts no more.
 struct alive {
 	char relay[16];
@@ -83,8 +90,8 @@ struct sim_store {
 	uint64_t transactions;
 	int64_t doze_until_us;
 	bool write_before_doze;
-	struct row rows[SIM_PARTITIONS_MOST]; // of the checkpoints, by partition
-	struct alive alive[ALIVE_MOST];       // by the relay's number
+	struct layout layouts[SIM_LAYOUTS_MOST], *newest;
+	struct alive alive[ALIVE_MOST]; // by the relay's number
 	struct sim_session *sessions;
 	uint64_t session_count;
 	int64_t clock_ahead_us;
@@ -120,7 +127,7 @@ struct request {
 		session_lease_fn *lease;
 		session_retry_fn *retry;
 	} fn;
-	int partition;
+	int layout, partition;
 	struct session_read read;
 	struct session_rows rows;
 	int64_t number;
@@ -152,7 +159,8 @@ struct sim_session {
 };
 
 // --- sim_store.c
-bool store_is_of(const struct sim_store *store, const struct meow_event *event, int partition);
+struct row *store_row(struct sim_store *store, const struct request *request); // that it is about
+bool store_is_of(const struct sim_store *store, const struct meow_event *event, const struct request *request);
 int64_t store_highest(const struct sim_store *store); // of the positions of all checkpoints
 
 // --- sim_lease.c
@@ -160,6 +168,7 @@ void lease_acquire(struct sim_store *store, struct request *request);
 void lease_give_more(struct sim_store *store, struct request *request); // renews it
 void lease_give_back(struct sim_store *store, const struct request *request);
 int64_t lease_clock_us(const struct sim_store *store); // the store's
+bool lease_lives(const struct sim_store *store, const struct row *row);
 
 // --- sim_writers.c
 void writers_start(struct sim_store *store);
@@ -177,7 +186,7 @@ void letters_end(struct sim_store *store, struct request *request);
 const char *letters_held(const struct sim_store *store, const struct row *row, int64_t *ret_open);
 void letters_end_retry(struct sim_store *store, uint64_t transaction, bool commit);
 void letters_rewind(struct sim_store *store, int64_t position);
-void letters_check_checkpoint(const struct sim_store *store, int partition, int64_t position); // that is saved
+void letters_check_checkpoint(const struct sim_store *store, const struct request *request); // that is saved
 
 // --- sim_serve.c
 void serve(struct sim_store *store, struct request *request);         // at one moment

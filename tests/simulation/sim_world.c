@@ -60,7 +60,8 @@ void world_start_relay(struct relay *relay)
 	sim_loop_revive(relay->loop);
 	sim_loop_on_death(relay->loop, on_death, relay);
 	relay->lives = true;
-	for (int i = 0; i < world->settings.partitions; i++)
+	relay->part_count = world->settings.partitions;
+	for (int i = 0; i < relay->part_count; i++)
 		start_part(&relay->parts[i], i);
 }
 
@@ -79,7 +80,7 @@ void world_thaw(struct world *world)
 
 static void destroy_parts(struct relay *relay)
 {
-	for (int i = 0; i < relay->world->settings.partitions; i++) {
+	for (int i = 0; i < relay->part_count; i++) {
 		route_destroy(relay->parts[i].route);
 		relay->parts[i].route = NULL;
 	}
@@ -113,14 +114,14 @@ static void on_death(void *arg)
 
 void world_end(struct relay *relay)
 {
-	for (int i = 0; relay->lives && i < relay->world->settings.partitions; i++)
+	for (int i = 0; relay->lives && i < relay->part_count; i++)
 		route_stop(relay->parts[i].route);
 }
 
 bool world_has_ended(const struct relay *relay)
 {
 	bool ended = true;
-	for (int i = 0; relay->lives && i < relay->world->settings.partitions; i++)
+	for (int i = 0; relay->lives && i < relay->part_count; i++)
 		ended &= relay->parts[i].stopped;
 	return ended;
 }
@@ -302,6 +303,42 @@ void world_catch_up(struct world *world)
 		(long)sim_store_head(world->store), sim_store_state(world->store, 0), sim_store_reason(world->store, 0));
 }
 
+// The old partitions run up to where the first of them stands.
+static void run_to_cut(struct world *world)
+{
+	int64_t cut = sim_store_cut(world->store);
+	world_start(world);
+	for (int i = 0; i < 600 && sim_store_position(world->store) < cut; i++) {
+		sim_run_until(world->loop, sim_now(world->loop) + 100000);
+		if (i % 15 == 14)
+			world_operate(world);
+	}
+	if (sim_store_position(world->store) < cut)
+		sim_violation("stuck at %ld on the way to the end of the layout at %ld: %s",
+			(long)sim_store_position(world->store), (long)cut, sim_store_reason(world->store, 0));
+	world_stop(world);
+}
+
+void world_repartition(struct world *world)
+{
+	sim_store_pause(world->store, false);
+	for (int tries = 0; tries < 100; tries++)
+		switch (sim_store_repartition(world->store, world->repartitions)) {
+		case SIM_STILL_RUN:
+			sim_run_until(world->loop, sim_now(world->loop) + 100000);
+			break;
+		case SIM_RUN_TO_CUT:
+			run_to_cut(world);
+			break;
+		case SIM_REPARTITIONED:
+			world->settings.partitions = world->repartitions;
+			world->repartitions = 0;
+			world_counts.repartitioned++;
+			return;
+		}
+	sim_violation("a repartition never comes to its end");
+}
+
 void world_make(struct world *world)
 {
 	static const struct sim_store_watch watch = {world_wants, sim_ledger_had};
@@ -314,7 +351,7 @@ void world_make(struct world *world)
 	for (int i = 0; i < world->relay_count; i++) {
 		struct relay *relay = &world->relays[i];
 		*relay = (struct relay){.world = world, .loop = sim_loop_create_within(world->loop)};
-		for (int k = 0; k < world->settings.partitions; k++) {
+		for (int k = 0; k < SIM_PARTITIONS_MOST; k++) {
 			relay->parts[k] = (struct part){.relay = relay, .metrics = calloc(1, sizeof(struct route_metrics))};
 			if (!relay->parts[k].metrics)
 				abort();
@@ -332,7 +369,7 @@ void world_finish(struct world *world)
 	sim_ledger_free();
 	for (int i = 0; i < world->relay_count; i++) {
 		loop_destroy(world->relays[i].loop);
-		for (int k = 0; k < world->settings.partitions; k++)
+		for (int k = 0; k < SIM_PARTITIONS_MOST; k++)
 			free(world->relays[i].parts[k].metrics);
 	}
 	loop_destroy(world->loop);

@@ -37,6 +37,7 @@ struct relay {
 	struct world *world;
 	struct loop *loop; // its own, in the world's
 	struct part parts[SIM_PARTITIONS_MOST];
+	int part_count;
 	bool lives;
 	char name[16];
 };
@@ -65,12 +66,13 @@ struct world {
 	bool gave_up;       // a person let the route go on without what a sink had lost
 	bool operates;      // a person deals with dead letters, now and then,
 	bool corrects;      // and has the sink corrected at the end
+	int repartitions;   // between two lives it gets so many partitions; 0: it does not
 };
 
 // For the last lines: what the seeds brought about.
 struct world_counts {
 	unsigned long long troubles[TROUBLES];
-	unsigned long long divided, skipped, set_aside, retried, discarded, behind, frozen, taken_over;
+	unsigned long long divided, repartitioned, skipped, set_aside, retried, discarded, behind, frozen, taken_over;
 };
 extern struct world_counts world_counts;
 
@@ -86,8 +88,9 @@ bool world_has_ended(const struct relay *relay);
 void world_thaw(struct world *world);
 void world_freeze_some(void *world);
 void world_cause_trouble(void *world);
-void world_operate(struct world *world);    // as a person would who reads the route's reason
-void world_operate_on_letters(void *world); // now and then, as long as it has to
+void world_operate(struct world *world);     // as a person would who reads the route's reason
+void world_operate_on_letters(void *world);  // now and then, as long as it has to
+void world_repartition(struct world *world); // while no relay lives
 void world_catch_up(struct world *world);
 bool world_is_failed(const struct world *world); // any of its partitions
 bool world_says_behind(const struct world *world);

@@ -54,11 +54,13 @@ static void say_seen(void)
 		NULL, "sink forgets", "sink loses its tail", "generation rises", "paused", "store restored", "store crashes"};
 	for (int i = 1; i < TROUBLES; i++)
 		printf("%s %llu, ", names[i], world_counts.troubles[i]);
-	printf("behind its sinks %llu, in partitions %llu, skipped %llu, set aside %llu, retries %llu, discarded %llu, "
+	printf("behind its sinks %llu, in partitions %llu, repartitioned %llu, skipped %llu, set aside %llu, retries %llu, "
+		   "discarded %llu, "
 		   "frozen now and then "
 		   "%llu, leases taken over %llu\n",
-		world_counts.behind, world_counts.divided, world_counts.skipped, world_counts.set_aside, world_counts.retried,
-		world_counts.discarded, world_counts.frozen, world_counts.taken_over);
+		world_counts.behind, world_counts.divided, world_counts.repartitioned, world_counts.skipped,
+		world_counts.set_aside, world_counts.retried, world_counts.discarded, world_counts.frozen,
+		world_counts.taken_over);
 }
 
 static const struct sim_sink *find_sink(const char *name)
