@@ -53,11 +53,11 @@ bool holds_has(const struct holds *holds, struct meow_bytes type, struct meow_by
 	return hold && hold->from <= position && (!hold->behind || position <= hold->behind);
 }
 
-bool holds_end(const struct holds *holds, struct meow_bytes type, struct meow_bytes id)
+int64_t holds_end(const struct holds *holds, struct meow_bytes type, struct meow_bytes id)
 {
 	bool there;
 	size_t at = place(holds, type, id, &there);
-	return there && holds->items[at]->behind;
+	return there ? holds->items[at]->behind : 0;
 }
 
 size_t holds_beyond(const struct holds *holds, int64_t position)

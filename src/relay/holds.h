@@ -20,8 +20,8 @@ bool holds_has(const struct holds *holds, struct meow_bytes type, struct meow_by
 // From this position on, unless it is held from before, and for ever. False without memory.
 MEOW_MUST_USE bool holds_add(struct holds *holds, struct meow_bytes type, struct meow_bytes id, int64_t position);
 
-// Whether what stands at this position is held until a retry that lies behind it.
-bool holds_end(const struct holds *holds, struct meow_bytes type, struct meow_bytes id);
+// Behind which place the aggregate is not held any more; 0 if it is held for ever, or not at all.
+int64_t holds_end(const struct holds *holds, struct meow_bytes type, struct meow_bytes id);
 
 // How many are held beyond this position.
 size_t holds_beyond(const struct holds *holds, int64_t position);

@@ -24,6 +24,7 @@ bool route_aside_refresh(struct route *route, const struct checkpoint *loaded, s
 		return true;
 	if (!holds_read(&aside->holds, loaded->held))
 		return error_no_memory(err);
+	aside->loaded = aside->looked;
 	aside->open = loaded->dead_letters;
 	atomic_store(&metrics->dead_letters, (uint64_t)loaded->dead_letters);
 	atomic_store(&metrics->dead_letter_age_us, loaded->dead_letter_age_us);
@@ -99,6 +100,7 @@ static bool take_out(struct route *route, struct batch *batch, size_t index, con
 // Events of the batch from this one on wait until it is known whether their aggregate is held.
 static bool put_off(struct route *route, struct batch *batch, size_t index)
 {
+	route->aside.stale = true;
 	struct batch *rest = route_retry_split(batch, index);
 	if (!rest)
 		return false;
@@ -109,11 +111,13 @@ static bool put_off(struct route *route, struct batch *batch, size_t index)
 	return true;
 }
 
-// Behind the place up to which an aggregate was held, after an event that was taken out before it: if that had been set
-// aside before, this one is free; if not (the retry was discarded meanwhile, and no place cut the batch), it follows it.
+// Behind the place up to which an aggregate was held, and either that place did not cut the batch, so that its retry is off
+// (it was discarded, or the route was rewound), or an event before it was taken out, which may be a new dead letter.
 static bool is_doubtful(const struct route *route, const struct meow_event *event)
 {
-	return route->aside.stale && holds_end(&route->aside.holds, event->aggregate_type, event->aggregate_id);
+	const struct route_aside *aside = &route->aside;
+	int64_t end = holds_end(&aside->holds, event->aggregate_type, event->aggregate_id);
+	return end && event->position > end && (aside->stale || end > aside->loaded);
 }
 
 // Writes the dead letters of the batch, which is left with what the sink will take.
@@ -196,6 +200,13 @@ static void on_loaded(void *arg, const struct checkpoint *loaded, const struct m
 	struct meow_error reason;
 	if (!route)
 		return;
+	if (loaded->epoch != route->lease.epoch || loaded->generation != route->checkpoint.generation) {
+		error_set(&reason, MEOW_CONFLICT, "the checkpoint of %s is another's now, or was moved", route->settings.name);
+		route->row_moved = true;
+		route_fail(route, &reason, false);
+		return;
+	}
+	route->aside.loaded = route->aside.looked;
 	bool ok = holds_read(&route->aside.holds, loaded->held) || error_no_memory(&reason);
 	if (ok && route->aside.holds.count && !route->settings.set_aside)
 		ok = error_set(&reason, MEOW_CONFIG,

@@ -48,6 +48,7 @@ struct route_aside {
 	struct buffer letters;     // JSON
 	int64_t open;              // dead letters in the store, as loaded last
 	int64_t looked;            // retries up to this place are dealt with
+	int64_t loaded;            // and had been up to this one when the holds were loaded
 	int64_t retried;           // the position whose event the first batch is for
 	bool stale;                // the holds are to be loaded again
 	bool waiting;              // for room in the window

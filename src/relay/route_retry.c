@@ -85,7 +85,7 @@ static void sweep(struct route *route, int64_t after)
 
 void route_aside_start(struct route *route)
 {
-	route->aside.looked = route->chosen_position;
+	route->aside.looked = route->aside.loaded = route->chosen_position;
 	if (route->settings.set_aside && route->aside.holds.count)
 		sweep(route, 0);
 }

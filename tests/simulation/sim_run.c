@@ -105,8 +105,6 @@ static void choose(struct world *world, const struct sim_sink *only)
 	world->relay_count = world->trouble == STORE_RESTORED || sim_chance(50) ? 1 : RELAYS;
 	world->freezes = world->trouble != STORE_RESTORED && sim_chance(50);
 	choose_letters(world);
-	if (world->operates && world->trouble == GENERATION_RISES)
-		world->trouble = NOTHING; // a rewind among retries
 	world->settings.partitions = 1;
 	if (!world->sink->remembers && world->trouble != STORE_RESTORED && sim_chance(50)) {
 		world->settings.partitions = (int)sim_between(2, SIM_PARTITIONS_MOST);
