@@ -3,14 +3,15 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import unittest
 import urllib.request
 
-from world import Redis, free_port, scratch, wait_until
+from world import Redis, Server, free_port, scratch, wait_until
 
 
 class Operated(unittest.TestCase):
-    """meowmx, postgres and redis are set by the test's main program; sqlite: of which kind the store is."""
+    """meowmx, postgres and redis are set by main(); sqlite: of which kind the store is."""
     meowmx = postgres = redis = None
     sqlite = False
     lease = "10s"
@@ -110,3 +111,11 @@ class Operated(unittest.TestCase):
         head = self.good("status", "--json")[0]["store"]["head"]
         wait_until("%s at %d" % (name, head), lambda: self.route(name).get("state") == "RUNNING" and
                    self.route(name)["caught_up"] and self.shown(name)["position"] >= head, seconds)
+
+
+def main(words):
+    """Runs the tests of the main program. words: the command line behind the program's name, MEOWMX first."""
+    Operated.meowmx = os.path.abspath(words[0])
+    Operated.postgres = Server("postgres")
+    Operated.redis = Server("redis")
+    unittest.main(argv=[sys.argv[0], *words[1:]], warnings="ignore")

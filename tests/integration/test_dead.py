@@ -5,14 +5,12 @@ usage: test_dead.py MEOWMX [unittest arguments]
 Redis with a small proto-max-bulk-len stands for a sink that refuses what is too large.
 """
 import json
-import os
 import signal
 import subprocess
 import sys
-import unittest
 
-from operated import Operated
-from world import Server, wait_until
+from operated import Operated, main
+from world import wait_until
 
 LIMIT = 1 << 20
 LARGE = 2 << 20
@@ -383,7 +381,4 @@ class OnSqlite(OnPostgres):
 
 
 if __name__ == "__main__":
-    Operated.meowmx = os.path.abspath(sys.argv[1])
-    Operated.postgres = Server("postgres")
-    Operated.redis = Server("redis")
-    unittest.main(argv=sys.argv[:1] + sys.argv[2:], warnings="ignore")
+    main(sys.argv[1:])

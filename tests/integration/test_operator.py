@@ -5,10 +5,9 @@ usage: test_operator.py MEOWMX [unittest arguments]
 import json
 import os
 import sys
-import unittest
 
-from operated import Operated
-from world import Server, wait_until
+from operated import Operated, main
+from world import wait_until
 
 ALL = ("pause", "audit"), ("resume", "audit"), ("rewind", "audit", "start"), ("skip", "audit", "1"), ("delete", "audit")
 
@@ -208,7 +207,4 @@ class OnSqlite(OnPostgres):
 
 
 if __name__ == "__main__":
-    Operated.meowmx = os.path.abspath(sys.argv[1])
-    Operated.postgres = Server("postgres")
-    Operated.redis = Server("redis")
-    unittest.main(argv=sys.argv[:1] + sys.argv[2:], warnings="ignore")
+    main(sys.argv[1:])

@@ -5,9 +5,8 @@ usage: test_restored.py MEOWMX TOOLS [--no-kafka] [unittest arguments]
 import os
 import subprocess
 import sys
-import unittest
 
-from operated import Operated
+from operated import Operated, main
 from world import Server, scratch, wait_until
 
 TOOLS = os.path.abspath(sys.argv[2])
@@ -86,9 +85,5 @@ class Restored(Operated):
 
 
 if __name__ == "__main__":
-    Operated.meowmx = os.path.abspath(sys.argv[1])
-    Operated.postgres = Server("postgres")
-    Operated.redis = Server("redis")
     kafka = None if NO_KAFKA else Server("kafka")
-    arguments = [word for word in sys.argv[3:] if word != "--no-kafka"]
-    unittest.main(argv=sys.argv[:1] + arguments, warnings="ignore")
+    main([sys.argv[1]] + [word for word in sys.argv[3:] if word != "--no-kafka"])
