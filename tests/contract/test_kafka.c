@@ -1,5 +1,5 @@
 // The Kafka connector against a real broker: the suite of all connectors, and what is Kafka's own.
-#include "kafka_look.h"
+#include "kafka_case.h"
 
 #include "base/text.h"
 #include "connectors/kafka/kafka.h"
@@ -10,89 +10,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define LONG_MS 60000
-
-struct broker {
-	struct server *server;
-	char prefix[32]; // of the topics of one case
-	int cases;
-};
-
-static struct broker broker;
-
-// --- the sink of the suite
-
-static void fresh(void *arg, struct contract_settings *settings)
-{
-	struct broker *one = arg;
-	snprintf(one->prefix, sizeof(one->prefix), "case%d.", ++one->cases);
-	char topic[64];
-	snprintf(topic, sizeof(topic), "%s{aggregate_type}", one->prefix);
-	contract_set(settings, "topic", topic);
-	contract_set(settings, "partitions", "3");
-	contract_set_item(settings, "client", "bootstrap.servers", server_url(one->server));
-}
-
-static void read_all(void *arg, struct contract_log *log)
-{
-	(void)arg;
-	kafka_consume(server_url(broker.server), broker.prefix, kafka_log_message, log);
-}
-
-static void stop(void *arg)
-{
-	server_kill(((struct broker *)arg)->server);
-}
-
-static void start(void *arg)
-{
-	server_again(((struct broker *)arg)->server);
-}
-
-static void spoil(void *arg, struct meow_event *event)
-{
-	(void)arg;
-	event->aggregate_type = MEOW_BYTES("注文");
-}
-
 static const struct contract_sink kafka = {
 	.impl = &kafka_connector,
-	.arg = &broker,
-	.fresh = fresh,
-	.read = read_all,
-	.stop = stop,
-	.start = start,
-	.spoil = spoil,
+	.fresh = kafka_case_fresh,
+	.read = kafka_case_read,
+	.stop = kafka_case_kill,
+	.start = kafka_case_start,
+	.spoil = kafka_case_spoil,
 };
 
 // --- Kafka's own cases
-
-struct fixture {
-	struct contract_settings *settings;
-	struct contract_relay relay;
-	char topic[64]; // "<prefix>order"
-};
-
-static int setup(void **state)
-{
-	struct fixture *fixture = calloc(1, sizeof(*fixture));
-	assert_non_null(fixture);
-	fixture->settings = contract_settings_create(&kafka_connector);
-	fresh(&broker, fixture->settings);
-	snprintf(fixture->topic, sizeof(fixture->topic), "%sorder", broker.prefix);
-	*state = fixture;
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	struct fixture *fixture = *state;
-	if (fixture->relay.loop != NULL)
-		contract_relay_finish(&fixture->relay);
-	contract_settings_destroy(fixture->settings);
-	free(fixture);
-	return 0;
-}
 
 // Opens a relay on what was set so far.
 static struct contract_relay *open_relay(struct fixture *fixture)
@@ -107,40 +34,6 @@ static struct contract_relay *open_relay(struct fixture *fixture)
 		fail_msg("not opened: %s", relay->error.text);
 	relay->sink->impl->begin(relay->connector, relay->mark, NULL);
 	return relay;
-}
-
-static bool was_noticed(const struct contract_relay *relay)
-{
-	return relay->notices > 0 || relay->failed;
-}
-
-static void expect_text(const struct contract_relay *relay, const char *text)
-{
-	if (strstr(relay->error.text, text) == NULL)
-		fail_msg("\"%s\" is not in: %s", text, relay->error.text);
-}
-
-// `count` events of one aggregate from `first` on, each with `padding` bytes; `large` of them has `size` bytes.
-static struct batch *padded_batch(int64_t first, size_t count, size_t padding, int64_t large, size_t size)
-{
-	struct batch *batch = batch_create();
-	assert_non_null(batch);
-	for (int64_t position = first; position < first + (int64_t)count; position++) {
-		struct contract_texts texts;
-		struct meow_event event = contract_event((position - 1) * 7 + 1, &texts); // always the same aggregate
-		size_t bytes = position == large ? size : padding;
-		char *data = malloc(bytes + 3);
-		assert_non_null(data);
-		data[0] = '"';
-		memset(data + 1, 'x', bytes);
-		memcpy(data + 1 + bytes, "\"", 2);
-		event.position = position;
-		event.data = (struct meow_bytes){data, bytes + 2};
-		assert_true(batch_add(batch, &event));
-		free(data);
-	}
-	batch->position = first + (int64_t)count - 1;
-	return batch;
 }
 
 struct positions {
@@ -286,17 +179,10 @@ static void test_the_topics_map_names_topics_by_aggregate_type(void **state)
 static void test_with_create_false_the_route_waits_for_the_topic(void **state)
 {
 	struct fixture *fixture = *state;
-	struct contract_settings *settings = contract_settings_create(&kafka_connector);
-	char template[64];
-	snprintf(template, sizeof(template), "%s{aggregate_type}", broker.prefix);
-	contract_set(settings, "topic", template);
-	contract_set(settings, "create", "false");
-	contract_set_item(settings, "client", "bootstrap.servers", server_url(broker.server));
+	start_settings(fixture, servers());
+	contract_set(fixture->settings, "create", "false");
 	// librdkafka would give the topic up after this, had it been given the messages.
-	contract_set_item(settings, "client", "topic.metadata.propagation.max.ms", "500");
-	contract_settings_destroy(fixture->settings);
-	fixture->settings = settings;
-
+	contract_set_item(fixture->settings, "client", "topic.metadata.propagation.max.ms", "500");
 	struct contract_relay *relay = open_relay(fixture);
 	contract_send(relay, padded_batch(1, 10, 300, 0, 0));
 	assert_true(contract_wait(relay, was_noticed, LONG_MS));
@@ -533,8 +419,6 @@ static void test_more_partitions_count_once_all_is_acknowledged_and_are_said_onc
 	assert_true(cut > 200 && cut <= told_at + 25); // the batch in which it was may have been sent in part
 	free(places);
 }
-
-#define CASE(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
 // One argument, a pattern, runs the cases that match it.
 int main(int argc, char **argv)

@@ -1,8 +1,7 @@
 // Exactly-once delivery to a real broker: the suite of all connectors a second time, and what transactions alone promise.
 // What is read back is what a read_committed consumer sees.
-#include "kafka_look.h"
+#include "kafka_case.h"
 
-#include "base/text.h"
 #include "connectors/kafka/kafka.h"
 #include "connectors/kafka/kafka_record.h"
 #include "support/proxy.h"
@@ -13,114 +12,18 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define LONG_MS 60000
-
-struct broker {
-	struct server *server;
-	char prefix[32];     // of the topics of one case
-	char store_id[37];   // each case has its own, and so its own checkpoint topic
-	char checkpoint[64]; // the topic's name
-	int cases;
-};
-
-static struct broker broker;
-
-static void set_sink(const struct broker *one, struct contract_settings *settings, const char *servers)
-{
-	char topic[64];
-	snprintf(topic, sizeof(topic), "%s{aggregate_type}", one->prefix);
-	contract_set(settings, "topic", topic);
-	contract_set(settings, "delivery", "exactly-once");
-	contract_set_item(settings, "client", "bootstrap.servers", servers);
-}
-
-static void fresh(void *arg, struct contract_settings *settings)
-{
-	struct broker *one = arg;
-	one->cases++;
-	snprintf(one->prefix, sizeof(one->prefix), "case%d.", one->cases);
-	snprintf(one->store_id, sizeof(one->store_id), "%08x-6a7f-4f0e-9d3e-2f6f6f3c1a55", (unsigned)one->cases);
-	snprintf(one->checkpoint, sizeof(one->checkpoint), "meowmx.checkpoint.%.8s.contract", one->store_id);
-	set_sink(one, settings, server_url(one->server));
-	contract_set(settings, "partitions", "3");
-}
-
-static void read_all(void *arg, struct contract_log *log)
-{
-	(void)arg;
-	kafka_consume(server_url(broker.server), broker.prefix, kafka_log_message, log);
-}
-
-// In its orderly way; brokers that are killed have a case of their own.
-static void stop(void *arg)
-{
-	server_stop(((struct broker *)arg)->server);
-}
-
-static void start(void *arg)
-{
-	server_again(((struct broker *)arg)->server);
-}
-
-static void spoil(void *arg, struct meow_event *event)
-{
-	(void)arg;
-	event->aggregate_type = MEOW_BYTES("注文");
-}
-
 static const struct contract_sink kafka = {
 	.impl = &kafka_connector,
-	.arg = &broker,
-	.fresh = fresh,
-	.read = read_all,
-	.stop = stop,
-	.start = start,
-	.spoil = spoil,
+	.fresh = kafka_case_fresh,
+	.read = kafka_case_read,
+	.stop = kafka_case_stop, // brokers that are killed have a case of their own
+	.start = kafka_case_start,
+	.spoil = kafka_case_spoil,
 	.store_id = broker.store_id,
 	.keeps_memory = true,
 };
 
 // --- cases of its own
-
-struct fixture {
-	struct contract_settings *settings;
-	struct contract_relay relay;
-	char topic[64]; // "<prefix>order"
-};
-
-static int setup(void **state)
-{
-	struct fixture *fixture = calloc(1, sizeof(*fixture));
-	assert_non_null(fixture);
-	fixture->settings = contract_settings_create(&kafka_connector);
-	fresh(&broker, fixture->settings);
-	snprintf(fixture->topic, sizeof(fixture->topic), "%sorder", broker.prefix);
-	*state = fixture;
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	struct fixture *fixture = *state;
-	if (fixture->relay.loop != NULL)
-		contract_relay_finish(&fixture->relay);
-	contract_settings_destroy(fixture->settings);
-	free(fixture);
-	return 0;
-}
-
-// Instead of those of `fresh`.
-static void start_settings(struct fixture *fixture, const char *servers)
-{
-	contract_settings_destroy(fixture->settings);
-	fixture->settings = contract_settings_create(&kafka_connector);
-	set_sink(&broker, fixture->settings, servers);
-}
-
-static const char *servers(void)
-{
-	return server_url(broker.server);
-}
 
 static struct contract_relay *make_relay(struct fixture *fixture)
 {
@@ -143,8 +46,7 @@ static void expect_error(struct contract_relay *relay, enum meow_error_kind kind
 	if (relay->error.kind != kind)
 		fail_msg("kind %s: %s", error_kind_name(relay->error.kind), relay->error.text);
 	for (; *texts != NULL; texts++)
-		if (strstr(relay->error.text, *texts) == NULL)
-			fail_msg("\"%s\" is not in: %s", *texts, relay->error.text);
+		expect_text(relay, *texts);
 }
 #define TEXTS(...) ((const char *const[]){__VA_ARGS__, NULL})
 
@@ -152,11 +54,6 @@ static bool never(const struct contract_relay *relay)
 {
 	(void)relay;
 	return false;
-}
-
-static bool was_noticed(const struct contract_relay *relay)
-{
-	return relay->notices > 0 || relay->failed;
 }
 
 // --- the record
@@ -390,7 +287,7 @@ static void test_a_checkpoint_topic_gets_a_partition_for_each_of_the_route(void 
 	assert_int_equal(relay->memory_kind, MEMORY_EMPTY);
 	contract_relay_finish(relay);
 
-	start_settings(fixture, server_url(broker.server));
+	start_settings(fixture, servers());
 	contract_set(fixture->settings, "create", "false");
 	relay = make_relay(fixture);
 	relay->partition = 3;
@@ -411,7 +308,7 @@ static void test_a_checkpoint_topic_with_too_few_copies_is_refused(void **state)
 static void test_with_create_false_the_checkpoint_topic_is_not_created(void **state)
 {
 	struct fixture *fixture = *state;
-	start_settings(fixture, server_url(broker.server));
+	start_settings(fixture, servers());
 	contract_set(fixture->settings, "create", "false");
 	struct contract_relay *relay = make_relay(fixture);
 	assert_false(try_open(relay));
@@ -434,39 +331,17 @@ static void test_with_create_false_the_checkpoint_topic_is_not_created(void **st
 
 // --- what a broker refuses
 
-// `count` events of one aggregate from `first` on, of which `large` has `size` bytes.
-static struct batch *batch_with_large(int64_t first, size_t count, int64_t large, size_t size)
-{
-	struct batch *batch = batch_create();
-	char *data = malloc(size + 3);
-	assert_true(batch != NULL && data != NULL);
-	data[0] = '"';
-	memset(data + 1, 'x', size);
-	memcpy(data + 1 + size, "\"", 2);
-	for (int64_t position = first; position < first + (int64_t)count; position++) {
-		struct contract_texts texts;
-		struct meow_event event = contract_event(position, &texts);
-		if (position == large)
-			event.data = (struct meow_bytes){data, size + 2};
-		assert_true(batch_add(batch, &event));
-	}
-	free(data);
-	batch->position = first + (int64_t)count - 1;
-	return batch;
-}
-
 static void test_an_event_too_large_for_the_topic_is_refused_alone(void **state)
 {
 	struct fixture *fixture = *state;
 	kafka_create_topic(servers(), fixture->topic, "max.message.bytes", "30000");
 	struct contract_relay *relay = make_relay(fixture);
 	assert_true(contract_publish(relay, 40, LONG_MS));
-	int64_t large = 64; // an order, as the first
-	contract_send(relay, batch_with_large(41, 40, large, 50000));
+	contract_send(relay, padded_batch(41, 40, 300, 64, 50000));
 	assert_true(contract_wait(relay, contract_is_over, LONG_MS));
 	if (!relay->refused)
 		fail_msg("failed: %s", relay->error.text);
-	assert_int_equal(relay->refused_at, large);
+	assert_int_equal(relay->refused_at, 64);
 	assert_int_equal(relay->error.kind, MEOW_INVALID);
 	assert_non_null(strstr(relay->error.text, "event 64 "));
 	assert_int_equal(relay->mark, 40);
@@ -594,8 +469,6 @@ static void test_a_commit_that_is_asked_for_twice_ends_no_later_transaction(void
 	proxy_stop(proxy);
 }
 
-#define CASE(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
-
 // One argument, a pattern, runs the cases that match it.
 int main(int argc, char **argv)
 {
@@ -620,6 +493,7 @@ int main(int argc, char **argv)
 		CASE(test_a_commit_that_is_asked_for_twice_ends_no_later_transaction),
 		CASE(test_a_broker_that_is_killed_again_and_again_repeats_and_loses_nothing),
 	};
+	broker.delivery = "exactly-once";
 	broker.server = server_start("kafka", NULL);
 	int failed = contract_run("kafka exactly once", &kafka);
 	failed += cmocka_run_group_tests_name("exactly once alone", cases, NULL, NULL);
