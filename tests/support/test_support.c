@@ -127,19 +127,35 @@ static bool is_long(const char *bytes, size_t size)
 // --- a proxy: what each fault leaves, on the connection and in the server
 
 struct link {
-	struct server *server;
 	struct proxy *proxy;
 	int direct, through; // connections
 };
+
+static struct server *redis; // of all these cases
+
+static int redis_up(void **state)
+{
+	(void)state;
+	redis = server_start("redis", NULL);
+	return 0;
+}
+
+static int redis_down(void **state)
+{
+	(void)state;
+	server_destroy(redis);
+	return 0;
+}
 
 static int link_up(void **state)
 {
 	static struct link link;
 
-	link.server = server_start("redis", NULL);
-	link.proxy = proxy_start(server_port(link.server));
-	link.direct = open_connection(server_port(link.server));
+	link.proxy = proxy_start(server_port(redis));
+	link.direct = open_connection(server_port(redis));
 	link.through = open_connection(proxy_port(link.proxy));
+	say(link.direct, "FLUSHALL\r\n");
+	assert_hears(link.direct, "+OK\r\n");
 	*state = &link;
 	return 0;
 }
@@ -151,7 +167,6 @@ static int link_down(void **state)
 	close(link->through);
 	proxy_stop(link->proxy);
 	close(link->direct);
-	server_destroy(link->server);
 	return 0;
 }
 
@@ -310,10 +325,12 @@ static void a_proxy_drips_and_delays(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {
+	const struct CMUnitTest servers[] = {
 		cmocka_unit_test(ends_and_starts_again_on_its_port),
 		cmocka_unit_test(goes_with_a_crashed_test),
 		cmocka_unit_test(a_free_port_is_free),
+	};
+	const struct CMUnitTest proxies[] = {
 		LINKED(a_proxy_cuts_before_or_after_the_marked_request),
 		LINKED(a_proxy_swallows_a_reply_or_keeps_a_request),
 		LINKED(a_proxy_stalls_cuts_and_refuses),
@@ -322,5 +339,6 @@ int main(void)
 		LINKED(a_proxy_stalls_or_closes_one_way_alone),
 		LINKED(a_proxy_drips_and_delays),
 	};
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	int failed = cmocka_run_group_tests(servers, NULL, NULL);
+	return failed + cmocka_run_group_tests(proxies, redis_up, redis_down);
 }
