@@ -449,13 +449,10 @@ def relay_memory(scene, chance):
 
 @fault("relay-disk", "relay", "there is room again")
 def relay_disk(scene, chance):
-    """disk full under the files of a route (no file grows any more: RLIMIT_FSIZE)"""
-    room = chance.randint(0, 20000)
-    for relay in scene.relays:
-        relay.limit_files(scene.largest_file() + room)
+    """disk full under the files of a route (a small tmpfs, else RLIMIT_FSIZE)"""
+    scene.say("full is: " + scene.fill_files_disk(chance.randint(0, 20000)))
     yield chance.uniform(0.5, 3)
-    for relay in scene.relays:
-        relay.limit_files(None)
+    scene.empty_files_disk()
 
 
 def with_clock(scene, hours):

@@ -50,9 +50,9 @@ class LostEnd(Exception):
 
 
 class Torture:
-    def __init__(self, program, tools, seed, short, keep=None, judge_time=False):
+    def __init__(self, program, tools, seed, short, keep=None, judge_time=False, files_on_disk=True):
         self.program, self.tools, self.seed, self.short = program, tools, seed, short
-        self.keep, self.judge_time = keep, judge_time
+        self.keep, self.judge_time, self.files_on_disk = keep, judge_time, files_on_disk
         self.scene = self.checker = None
         self.rounds_left = self.stores_left = 0
 
@@ -65,7 +65,7 @@ class Torture:
         self.drop_store()
         if not self.stores_left:
             self.close()
-            self.scene = Scene(self.program, self.tools, self.short)
+            self.scene = Scene(self.program, self.tools, self.short, files_on_disk=self.files_on_disk)
             self.scene.find_python()
             for each in FAULTS.values():
                 if not (self.short and each.long) and each.needs and each.needs(self.scene):

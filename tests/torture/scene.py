@@ -26,6 +26,7 @@ LEASE_S, BACKOFF_S = 2, 1
 WINDOW_BYTES = 1 << 20
 TYPES = ["order", "payment", "注文", "basket"]  # what storm and python_writer.py write
 ROUTES = ["topics", "once", "cache", "audit"]
+FILES_ROOM = "1g"  # on their disk, which is more than the rounds on one store write
 PREPARED_LEFT_S = 1  # after which the transaction manager rolls back what a writer left prepared
 
 # A route's own memory beside its window (docs/operations.md), what librdkafka may hold for one that publishes to Kafka, and
@@ -33,11 +34,11 @@ PREPARED_LEFT_S = 1  # after which the transaction manager rolls back what a wri
 EXECUTOR_BYTES, KAFKA_BYTES, PROGRAM_BYTES = 2 << 20, 6 << 20, 40 << 20
 
 
-def mounted_disk():
-    """A small disk of its own, None where nothing may be mounted."""
-    folder = os.path.join(scratch(), "disk")
+def mounted_disk(folder, size):
+    """The folder, as a disk of its own (a tmpfs); None where nothing may be mounted."""
     os.makedirs(folder, exist_ok=True)
-    done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=400m", "tmpfs", folder], stderr=subprocess.DEVNULL, check=False)
+    done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=" + size, "tmpfs", folder], stderr=subprocess.DEVNULL,
+                          check=False)
     if done.returncode != 0:
         return None
     atexit.register(unmount, folder)  # before the scratch folder goes
@@ -176,11 +177,13 @@ class Manager(threading.Thread):
 class Scene:
     stores = 0  # of this process
 
-    def __init__(self, program, tools, short, relays=2):
+    def __init__(self, program, tools, short, relays=2, files_on_disk=False):
         self.program, self.tools, self.short = program, tools, short
         self.noted = []  # what faults found wrong: (invariant, text)
         self.knobs = 0
         self.kills = 0  # of relays, with SIGKILL
+        self.files_on_disk = files_on_disk  # the file sink's are on a disk of their own, in memory
+        self.files_disk = None
         self.fallen = set()  # routes whose sink has lost what it had, or some of it
         self.proxies = {name: Proxy(tools) for name in ("store", "writers", "redis", "kafka")}
         self.postgres = Server("postgres", "max_connections=100", "checkpoint_timeout=30s")
@@ -190,7 +193,7 @@ class Scene:
         replica = Redis(self.replica.port)
         replica.ask("REPLICAOF", "127.0.0.1", str(self.redis.port))
         replica.close()
-        self.disk = None if short else mounted_disk()
+        self.disk = None if short else mounted_disk(os.path.join(scratch(), "disk"), "400m")
         # One that was killed may not come back before its controller has given the old one up.
         self.kafka = Server("kafka", "advertised.listeners=PLAINTEXT://127.0.0.1:%d" % self.proxies["kafka"].port,
                             "broker.session.timeout.ms=3000", "broker.heartbeat.interval.ms=500",
@@ -243,6 +246,7 @@ class Scene:
         self.name = "torture_%d" % Scene.stores
         self.folder = os.path.join(scratch(), self.name)
         os.mkdir(self.folder)
+        self.files_disk = mounted_disk(self.folder, FILES_ROOM) if self.files_on_disk else None
         self.partitions = chance.randint(2, 3)
         subprocess.run([self.program, "setup", "--id-type", "TEXT", "--store", self.direct_url], check=True,
                        stderr=subprocess.DEVNULL)
@@ -276,6 +280,9 @@ class Scene:
             if relay.process and relay.process.poll() is None:
                 relay.process.send_signal(signal.SIGCONT)
                 relay.kill()
+        if self.files_disk:
+            unmount(self.files_disk)
+            self.files_disk = None
         if self.manager:
             self.manager.over.set()
             self.manager.join()
@@ -343,6 +350,30 @@ class Scene:
                     filler.write(bytes(1 << 20))
             except OSError:
                 return path
+
+    def fill_files_disk(self, room):
+        """The file sink's grow by `room` more. Returns what it is that is full."""
+        if not self.files_disk:
+            for relay in self.relays:
+                relay.limit_files(self.largest_file() + room)
+            return "RLIMIT_FSIZE"
+        wait_until("that the disk is so small", lambda: self._resize(self._used() + room), 20)  # they write meanwhile
+        return "a small tmpfs"
+
+    def empty_files_disk(self):
+        if self.files_disk and not self._resize(FILES_ROOM):
+            raise RuntimeError("%s could not be made larger" % self.files_disk)
+        for relay in self.relays:
+            if not self.files_disk:
+                relay.limit_files(None)
+
+    def _used(self):
+        disk = os.statvfs(self.files_disk)
+        return (disk.f_blocks - disk.f_bfree) * disk.f_frsize
+
+    def _resize(self, size):
+        return subprocess.run(["mount", "-o", "remount,size=%s" % size, self.files_disk], stderr=subprocess.DEVNULL,
+                              check=False).returncode == 0
 
     @staticmethod
     def freeze_while(server, act):
