@@ -1,13 +1,16 @@
 // Every allocation of the library fails once, one after the other, on the way through its whole interface. The linker
 // leads the calls of our own objects to refuse.h (--wrap); those inside other libraries are their own affair.
 // Nothing may crash or leak (the sanitizers look on), the error must say what it was, and the same call must then work.
+// With the argument `inside-sqlite` it is SQLite's allocations that fail, by its own hook: it gets over some of them, and
+// what was refused must have left nothing behind.
 #include "counter.h"
 #include "database.h"
 #include "refuse.h"
 
+#include <sqlite3.h>
 #include <string.h>
 
-static bool on_postgres;
+static bool on_postgres, inside_sqlite;
 
 struct world {
 	const char *url;
@@ -17,6 +20,43 @@ struct world {
 	int64_t handled;
 	bool told; // what did not fail the call was told beside it
 };
+
+// --- SQLite's memory
+
+static sqlite3_mem_methods sqlite_memory;
+static _Atomic long sqlite_countdown;
+static _Atomic bool sqlite_fired;
+
+static bool sqlite_is_refused(void)
+{
+	if (sqlite_countdown <= 0 || --sqlite_countdown != 0)
+		return false;
+	sqlite_fired = true;
+	return true;
+}
+
+static void *sqlite_malloc_or_not(int size)
+{
+	return sqlite_is_refused() ? NULL : sqlite_memory.xMalloc(size);
+}
+
+static void *sqlite_realloc_or_not(void *memory, int size)
+{
+	return sqlite_is_refused() ? NULL : sqlite_memory.xRealloc(memory, size);
+}
+
+// Before SQLite is used. Without its lookaside memory, which would hide the small ones.
+static void hook_into_sqlite(void)
+{
+	assert_int_equal(sqlite3_config(SQLITE_CONFIG_GETMALLOC, &sqlite_memory), SQLITE_OK);
+	sqlite3_mem_methods refusing = sqlite_memory;
+	refusing.xMalloc = sqlite_malloc_or_not;
+	refusing.xRealloc = sqlite_realloc_or_not;
+	assert_int_equal(sqlite3_config(SQLITE_CONFIG_MALLOC, &refusing), SQLITE_OK);
+	assert_int_equal(sqlite3_config(SQLITE_CONFIG_LOOKASIDE, 0, 0), SQLITE_OK);
+}
+
+// --- the steps
 
 // Each is one call, or a few; false with *err for the first that fails, and it can be repeated from the start.
 typedef bool step_fn(struct world *w, struct meow_error *err);
@@ -231,23 +271,62 @@ static const struct {
 	{"subscription", subscribe},
 };
 
+static int64_t version_of(struct world *w)
+{
+	struct meow_error err;
+	int64_t version;
+	assert_ok(meow_version(w->store, "counter", "c1", &version, &err), err);
+	return version;
+}
+
 // The step with its n-th allocation failing, and then once more. False if it has fewer.
 static bool run_with_failure_at(struct world *w, size_t step, long n)
 {
 	struct meow_error err = {0};
-	fired = w->told = false;
-	countdown = n;
+	bool appends = steps[step].run == append_one || steps[step].run == append_many;
+	int64_t version = appends ? version_of(w) : 0;
+	fired = sqlite_fired = w->told = false;
+	*(inside_sqlite ? &sqlite_countdown : &countdown) = n;
 	bool ok = steps[step].run(w, &err);
-	countdown = 0;
+	countdown = sqlite_countdown = 0;
 	if (ok && fired && !w->told)
 		fail_msg("allocation %ld, in %s: failed, and nothing was said", n, steps[step].name);
-	if (ok)
+	if (ok && !sqlite_fired)
 		return fired;
-	if (!fired || err.kind != MEOW_UNAVAILABLE || !strstr(err.text, "out of memory"))
+	if (!ok && (!(fired || sqlite_fired) || err.kind != MEOW_UNAVAILABLE || !strstr(err.text, "out of memory")))
 		fail_msg("allocation %ld, in %s: kind %d: %s", n, steps[step].name, err.kind, err.text);
+	if (!ok && appends)
+		assert_int_equal(version_of(w), version);
 	if (!steps[step].run(w, &err))
 		fail_msg("allocation %ld, in %s, repeated: %s", n, steps[step].name, err.text);
 	return true;
+}
+
+// SQLite's are thousands. A statement's first use, which most of them are for, is more than seven.
+static long step_behind(size_t step, long n)
+{
+	if (!inside_sqlite)
+		return 1;
+	return steps[step].run == subscribe ? 7 : 1 + n / 100;
+}
+
+// A subscription handles each one alone.
+static void keep_few_events(struct world *w)
+{
+	struct meow_error err;
+	assert_ok(meow_delete(w->store, "counter", "c1", version_of(w) - 20, NULL, &err), err);
+}
+
+static void check_database(const char *file)
+{
+	sqlite3 *database;
+	sqlite3_stmt *statement;
+	assert_int_equal(sqlite3_open(file, &database), SQLITE_OK);
+	assert_int_equal(sqlite3_prepare_v2(database, "PRAGMA integrity_check", -1, &statement, NULL), SQLITE_OK);
+	assert_int_equal(sqlite3_step(statement), SQLITE_ROW);
+	assert_string_equal((const char *)sqlite3_column_text(statement, 0), "ok");
+	sqlite3_finalize(statement);
+	sqlite3_close(database);
 }
 
 static void each_allocation_may_fail(void **state)
@@ -263,12 +342,16 @@ static void each_allocation_may_fail(void **state)
 	w.type = counter_type(&w.context, 5, 2);
 	for (size_t i = 0; i < sizeof(steps) / sizeof(*steps); i++) {
 		long n = 1;
+		if (inside_sqlite && steps[i].run == subscribe)
+			keep_few_events(&w);
 		while (run_with_failure_at(&w, i, n))
-			n++;
+			n += step_behind(i, n);
 		print_message("%s: %ld allocations\n", steps[i].name, n - 1);
 	}
 	meow_store_close(w.store);
 	assert_int_equal(w.context.created, w.context.destroyed);
+	if (inside_sqlite)
+		check_database(url + strlen("sqlite:"));
 }
 
 int main(int argc, char **argv)
@@ -276,6 +359,9 @@ int main(int argc, char **argv)
 	if (argc != 2)
 		return 64;
 	on_postgres = strcmp(argv[1], "postgres") == 0;
+	inside_sqlite = strcmp(argv[1], "inside-sqlite") == 0;
+	if (inside_sqlite)
+		hook_into_sqlite();
 	const struct CMUnitTest tests[] = {cmocka_unit_test(each_allocation_may_fail)};
 	return cmocka_run_group_tests(
 		tests, on_postgres ? database_group_setup : NULL, on_postgres ? database_group_teardown : NULL);

@@ -51,15 +51,16 @@ bool lite_set_version(
 }
 
 // A constraint's name says what it was.
-static void explain_refusal(struct lite_call *call, struct meow_error *err)
+static void explain_refusal(struct lite_call *call, const struct meow_new_event *event, struct meow_error *err)
 {
 	const char *words = sqlite3_errmsg(call->lite->db);
 	if (call->failed != SQLITE_CONSTRAINT_CHECK)
 		return;
-	if (strstr(words, "metadata_is_json"))
-		error_set_code(err, MEOW_INVALID, err->code, "the metadata is not valid JSON");
-	else if (strstr(words, "data_is_json"))
-		error_set_code(err, MEOW_INVALID, err->code, "the data is not valid JSON");
+	bool of_metadata = strstr(words, "metadata_is_json");
+	if (!of_metadata && !strstr(words, "data_is_json"))
+		return;
+	if (!lite_lacked_memory(call->lite, of_metadata ? event->metadata : event->data, err))
+		error_set_code(err, MEOW_INVALID, err->code, "the %s is not valid JSON", of_metadata ? "metadata" : "data");
 }
 
 bool lite_insert_event(struct lite *lite, const struct lite_new_events *common, const struct meow_new_event *event,
@@ -81,7 +82,7 @@ bool lite_insert_event(struct lite *lite, const struct lite_new_events *common, 
 		step = lite_step(&call, err);
 	}
 	if (step == LITE_FAILED)
-		explain_refusal(&call, err);
+		explain_refusal(&call, event, err);
 	lite_end(&call);
 	return step == LITE_DONE;
 }

@@ -43,6 +43,7 @@ static const char *const statements[LITE_STATEMENTS] = {
 	[LITE_FIND] = sql_find,
 	[LITE_HEAD] = sql_head,
 	[LITE_IDENTITY] = sql_identity,
+	[LITE_JSON] = sql_json,
 	[LITE_LAYOUTS] = sql_layouts,
 	[LITE_LEASE_ALIVE] = sql_lease_alive,
 	[LITE_LEASE_FIND] = sql_lease_find,
@@ -200,6 +201,19 @@ int64_t lite_time(const struct lite_call *call, int column)
 bool lite_is_null(const struct lite_call *call, int column)
 {
 	return sqlite3_column_type(call->statement, column) == SQLITE_NULL;
+}
+
+bool lite_lacked_memory(struct lite *lite, struct meow_bytes json, struct meow_error *err)
+{
+	struct meow_error asked = {0};
+	struct lite_call call = lite_call(lite, LITE_JSON);
+	lite_put_text(&call, json);
+	bool parsed = lite_step(&call, &asked) == LITE_ROW;
+	lite_end(&call);
+	if (!parsed && asked.kind != MEOW_UNAVAILABLE)
+		return false;
+	error_no_memory(err);
+	return true;
 }
 
 bool lite_add_event(struct batch *batch, struct lite_call *call, struct meow_error *err)

@@ -43,6 +43,7 @@ enum lite_statement {
 	LITE_FIND,
 	LITE_HEAD,
 	LITE_IDENTITY,
+	LITE_JSON,
 	LITE_LAYOUTS,
 	LITE_LEASE_ALIVE,
 	LITE_LEASE_FIND,
@@ -174,6 +175,10 @@ struct meow_bytes lite_text(struct lite_call *call, int column);
 int64_t lite_int(const struct lite_call *call, int column);
 int64_t lite_time(const struct lite_call *call, int column); // MEOW_NO_TIME for NULL
 bool lite_is_null(const struct lite_call *call, int column);
+
+// Of a text that a constraint refused as no JSON: whether that was for want of memory, when json_valid() says no, too. Then
+// err says so.
+bool lite_lacked_memory(struct lite *lite, struct meow_bytes json, struct meow_error *err);
 
 // Whether all of the row could be read.
 MEOW_MUST_USE bool lite_good(struct lite_call *call, struct meow_error *err);

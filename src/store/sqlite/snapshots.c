@@ -25,7 +25,8 @@ bool lite_snapshot_save(struct meow_store *base, const char *aggregate_type, con
 		error_set(err, MEOW_INVALID,
 			"a snapshot of %s %s at version %" PRId64 ": it has no event of that version at position %" PRId64,
 			aggregate_type, aggregate_id, snapshot->version, snapshot->position);
-	else if (err->kind == MEOW_INVALID && strstr(sqlite3_errmsg(lite->db), "data_is_json"))
+	else if (err->kind == MEOW_INVALID && strstr(sqlite3_errmsg(lite->db), "data_is_json") &&
+			 !lite_lacked_memory(lite, snapshot->data, err))
 		error_set_code(err, MEOW_INVALID, err->code, "the snapshot of %s is not valid JSON", aggregate_id);
 	lite_end(&call);
 	return saved;

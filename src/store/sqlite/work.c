@@ -157,10 +157,13 @@ bool lite_work_commit(
 {
 	struct lite *lite = lite_of(base);
 	struct meow_error ignored;
-	if (!lite_in_transaction(lite) || !run(lite, LITE_WORK_RELEASE, &ignored)) {
+	bool open = lite_in_transaction(lite);
+	if (!open || !run(lite, LITE_WORK_RELEASE, err)) {
+		bool ended = !open || err->kind == MEOW_CONFIG; // there is no such savepoint; else it lacks memory
 		(void)!lite_work_roll_back(base, &ignored);
-		return error_set(err, MEOW_INVALID,
-			"subscription %s: the handler ended the transaction: it must neither commit nor roll back", subscription);
+		return ended && error_set(err, MEOW_INVALID,
+							"subscription %s: the handler ended the transaction: it must neither commit nor roll back",
+							subscription);
 	}
 	const struct lite_transaction whole = {.nested = false};
 	return lite_finish(lite, &whole, write_checkpoint(lite, subscription, work, err), err);

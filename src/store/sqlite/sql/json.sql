@@ -1,0 +1,2 @@
+-- Fails if ?1 is no JSON.
+SELECT json(?1)
