@@ -271,8 +271,9 @@ static void stop_at_rule(struct route *route, const char *what)
 	struct meow_error err;
 	const char *advice = route->env.connector->stop_advice;
 	error_set(&err, MEOW_CONFIG,
-		"%s, although %" PRId64 " was delivered: %s, or go on behind the checkpoint with "
-		"`meowmx subscription resume %s`",
+		"%s, although %" PRId64
+		" was delivered: %s; else `meowmx verify` says what it lacks, `meowmx subscription rewind` "
+		"publishes that again, and `meowmx subscription resume %s` goes on behind the checkpoint without it",
 		what, route->checkpoint.delivered, advice ? advice : "bring its data back", route->settings.name);
 	route_halt(route, &err, 0, false);
 }

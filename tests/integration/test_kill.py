@@ -12,7 +12,7 @@ import signal
 import sys
 import time
 
-from world import World, verified
+from world import World, verified, wait_until
 
 
 def main():
@@ -29,7 +29,10 @@ def main():
     for turn in range(options.rounds):
         world.relay.start()
         time.sleep(0.15 + chance.random() * 1.2)
-        world.relay.end(signal.SIGTERM if turn % 6 == 5 else signal.SIGKILL)
+        orderly = turn % 6 == 5
+        if orderly:
+            wait_until("it takes signals", world.relay.routes)
+        world.relay.end(signal.SIGTERM if orderly else signal.SIGKILL)
     world.calm()
     world.relay.start()
     world.catch_up()
