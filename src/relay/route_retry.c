@@ -227,7 +227,9 @@ bool route_retry(struct route *route, struct batch *batch)
 		route->poison = 0;
 		LOG(LOG_WARN, "an event stays set aside: the sink does not take it this time either", ROUTE_FIELDS(route),
 			LOG_NUMBER("position", event.position), LOG_TEXT("err", reason.text));
-		(void)end_retry(route, batch->place, &event, &reason, on_ended);
+		// Twice: while the first waits for a `dead retry` of later letters, it cannot see their places yet.
+		if (end_retry(route, batch->place, &event, &reason, on_swept))
+			(void)end_retry(route, batch->place, &event, &reason, on_ended);
 		return true;
 	}
 	LOG(LOG_INFO, "an event that was set aside is published again", ROUTE_FIELDS(route),

@@ -6,12 +6,16 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import unittest
+
+import psycopg
 
 from operated import Operated, main
 from world import Server, wait_until
 
 TOOLS = os.path.abspath(sys.argv[2])
+SQL = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "src", "store", "postgres", "sql")
 NO_KAFKA = "--no-kafka" in sys.argv
 kafka = None
 LARGE = 5000
@@ -124,6 +128,74 @@ class Retried(Operated):
             self.assertEqual(list(dict.fromkeys(arrived)), [(0, 1), (1, 2), (2, 3)])
             self.assertEqual(len(arrived) == 3 or name == "topics", True)
         self.stop()
+
+
+class AtOnce(Operated):
+    """A retry is asked for while an earlier one of its aggregate is found to have failed, as the statements meet."""
+
+    def setUp(self):
+        super().setUp()
+        self.append(3)
+        self.start({"audit": self.to_file("on_poison: set-aside, ")})
+        self.wait_caught_up("audit")
+        self.stop()
+        self.one, self.other = psycopg.connect(self.url, autocommit=True), psycopg.connect(self.url, autocommit=True)
+        self.addCleanup(self.one.close)
+        self.addCleanup(self.other.close)
+        self.one.execute("INSERT INTO meowmx_dead_letters SELECT 'audit', 0, id, aggregate_type, aggregate_id, version, "
+                         "event_type, 'too large', 'invalid', now() FROM es_events WHERE id > 1")
+        self.good("dead", "retry", "audit", "2", "--yes")
+        self.first = self.places()[2]
+        self.assertEqual(self.places()[3], 0)
+
+    def places(self):
+        return {letter["position"]: letter.get("retry_at", 0) for letter in self.good("dead", "list", "audit")}
+
+    def run_sql(self, session, name, *values):
+        with open(os.path.join(SQL, name + ".sql"), encoding="utf-8") as text:
+            done = session.pgconn.exec_params(text.read().encode(), [None if each is None else str(each).encode()
+                                                                     for each in values])
+        self.assertEqual(done.status, psycopg.pq.ExecStatus.TUPLES_OK, session.pgconn.error_message)
+        return done.ntuples
+
+    def first_has_failed(self, session):
+        """As the relay says it."""
+        row = self.one.execute("SELECT layout, partition, epoch, generation FROM meowmx_checkpoints").fetchone()
+        failed = [{"retry_at": self.first, "aggregate_type": "order", "aggregate_id": "a", "error": "too large",
+                   "error_class": "invalid"}]
+        return lambda: self.assertEqual(self.run_sql(session, "retry_end", "audit", *row, json.dumps(failed)), 1)
+
+    def is_blocked(self):
+        row = self.one.execute("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' "
+                               "AND datname = current_database()").fetchone()
+        return row[0] == 1
+
+    def test_a_retry_behind_one_that_is_failing_takes_both(self):
+        self.other.execute("BEGIN")
+        self.first_has_failed(self.other)()
+        retry = subprocess.Popen([self.meowmx, "dead", "retry", "audit", "--yes", "--store", self.url],
+                                 stdout=subprocess.DEVNULL)
+        wait_until("it waits", self.is_blocked)
+        self.other.execute("COMMIT")
+        self.assertEqual(retry.wait(timeout=20), 0)
+        places = self.places()
+        self.assertLess(self.first, places[2])
+        self.assertLess(places[2], places[3])
+
+    def test_one_that_fails_behind_a_retry_takes_it_back_when_it_is_told_again(self):
+        self.other.execute("BEGIN")
+        self.run_sql(self.other, "dead_lock", "audit")
+        self.run_sql(self.other, "dead_retry", "audit", 0, None, None)
+        fail = self.first_has_failed(psycopg.connect(self.url, autocommit=True))
+        thread = threading.Thread(target=fail)
+        thread.start()
+        wait_until("it waits", self.is_blocked)
+        self.other.execute("COMMIT")
+        thread.join()
+        self.assertEqual(self.places()[2], 0)
+        self.assertLess(self.first, self.places()[3])  # which it could not see
+        fail()
+        self.assertEqual(self.places(), {2: 0, 3: 0})
 
 
 if __name__ == "__main__":

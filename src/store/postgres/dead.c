@@ -6,14 +6,20 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+static PGresult *query(
+	struct pg_store *store, const char *sql, const struct store_dead_filter *filter, struct meow_error *err)
+{
+	char position[24];
+	snprintf(position, sizeof(position), "%" PRId64, filter->position);
+	const char *values[4] = {filter->subscription, position, filter->aggregate_type, filter->aggregate_id};
+	return pg_query(store, sql, 4, values, err);
+}
+
 static PGresult *ask(
 	struct meow_store *base, const char *sql, const struct store_dead_filter *filter, struct meow_error *err)
 {
 	struct pg_store *store = pg_store_of(base);
-	char position[24];
-	snprintf(position, sizeof(position), "%" PRId64, filter->position);
-	const char *values[4] = {filter->subscription, position, filter->aggregate_type, filter->aggregate_id};
-	return pg_reconnect(store, err) ? pg_query(store, sql, 4, values, err) : NULL;
+	return pg_reconnect(store, err) ? query(store, sql, filter, err) : NULL;
 }
 
 static const char *text(const PGresult *result, int row, int column)
@@ -67,15 +73,28 @@ bool pg_dead_positions(struct meow_store *base, const char *name, int64_t from, 
 	return true;
 }
 
+static bool lock(struct pg_store *store, const char *subscription, struct meow_error *err)
+{
+	PGresult *result = pg_query(store, sql_dead_lock, 1, &subscription, err);
+	PQclear(result);
+	return result != NULL;
+}
+
+// An earlier letter's retry that fails meanwhile takes back those of later ones, and must know of all.
 bool pg_dead_retry(
 	struct meow_store *base, const struct store_dead_filter *filter, int64_t *ret_count, struct meow_error *err)
 {
-	PGresult *result = ask(base, sql_dead_retry, filter, err);
-	if (!result)
+	struct pg_store *store = pg_store_of(base);
+	if (!pg_reconnect(store, err) || !pg_do(store, "BEGIN ISOLATION LEVEL READ COMMITTED", err))
 		return false;
-	*ret_count = pg_signed64(result, 0, 0);
+	PGresult *result = lock(store, filter->subscription, err) ? query(store, sql_dead_retry, filter, err) : NULL;
+	if (result)
+		*ret_count = pg_signed64(result, 0, 0);
 	PQclear(result);
-	return true;
+	if (result && pg_commit(store, err))
+		return true;
+	pg_roll_back(store);
+	return false;
 }
 
 bool pg_dead_discard(
