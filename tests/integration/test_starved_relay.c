@@ -2,7 +2,8 @@
 // then each n-th one four times, so that recovery lacks memory, too. It may refuse to start, with an error that says so;
 // once it runs it gets on by itself, and the sink has each event once, in order. The linker leads the calls of our own
 // objects to refuse.h (--wrap); a sanitizer sees what leaks. With tests/support/starve.c loaded before the C library
-// it is a client library's allocations that fail.
+// it is a client library's allocations that fail. Those of a relay that drains fail once each, too: it may end
+// as if it were killed, and the next one finds everything in order.
 #include "counter.h"
 #include "database.h"
 #include "refuse.h"
@@ -19,12 +20,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #define EVENTS 12
 #define LONGEST_MS 20000
 #define LEAST_ALLOCATIONS 10
+#define LEAST_OF_A_DRAIN 3
+#define FIRED 3 // exit status
 
 extern _Atomic long starve_countdown __attribute__((weak)), starve_period __attribute__((weak));
 extern _Atomic int starve_left __attribute__((weak));
@@ -58,6 +62,7 @@ struct world {
 	struct session_source source;
 	struct config *config;
 	char name[32], path[512];
+	int lease_ms;
 	struct loop *loop;
 	struct executor *executor;
 };
@@ -112,7 +117,7 @@ static bool start(struct world *w, struct meow_error *err)
 	const struct route_settings settings = {.name = w->name,
 		.partitions = 1,
 		.relay = "starved",
-		.lease_ms = 10000,
+		.lease_ms = w->lease_ms,
 		.window_bytes = (size_t)1 << 20,
 		.batch_rows = 5,
 		.backoff_least_ms = 1,
@@ -218,35 +223,94 @@ static void check_sink(const struct world *w, long n)
 	check_file(w, n);
 }
 
+static void open_world(struct world *w, const char *url, int lease_ms)
+{
+	static unsigned count;
+	struct meow_error err;
+	*w = (struct world){.url = url, .lease_ms = lease_ms};
+	snprintf(w->name, sizeof(w->name), "r%u", ++count);
+	load_config(w);
+	assert_ok(store_source_init(&w->source, url, &err), err);
+	w->loop = loop_create(&err);
+	assert_non_null(w->loop);
+}
+
+static void close_world(struct world *w)
+{
+	loop_destroy(w->loop);
+	store_source_finish(&w->source);
+	config_destroy(w->config);
+}
+
+static void finish_and_check(struct world *w, long n)
+{
+	wait_until(is_running, w, n);
+	wait_until(is_saved, w, n);
+	executor_stop(w->executor);
+	loop_run(w->loop);
+	executor_destroy(w->executor);
+	check_sink(w, n);
+	if (!is_saved(w))
+		fail_msg("allocation %ld: the stop moved the checkpoint", n);
+}
+
 // False if there are fewer allocations.
 static bool run_with_failure_at(const char *url, struct meow_store *store, long n, int times)
 {
-	static unsigned count;
-	struct world w = {.url = url, .store = store};
+	struct world w;
 	struct meow_error err = {0};
-	snprintf(w.name, sizeof(w.name), "r%u", ++count);
-	load_config(&w);
-	assert_ok(store_source_init(&w.source, url, &err), err);
-	w.loop = loop_create(&err);
-	assert_non_null(w.loop);
+	open_world(&w, url, 10000);
+	w.store = store;
 	arm(n, times);
 	while (!start(&w, &err))
 		if (err.kind != MEOW_UNAVAILABLE || !(strstr(err.text, "out of memory") || &starve_countdown != NULL))
 			fail_msg("allocation %ld: kind %d: %s", n, err.kind, err.text);
 	wait_until(is_delivered, &w, n);
 	bool any = disarm();
-	wait_until(is_running, &w, n);
-	wait_until(is_saved, &w, n);
-	executor_stop(w.executor);
-	loop_run(w.loop);
-	executor_destroy(w.executor);
-	check_sink(&w, n);
-	if (!is_saved(&w))
-		fail_msg("allocation %ld: the stop moved the checkpoint", n);
-	loop_destroy(w.loop);
-	store_source_finish(&w.source);
-	config_destroy(w.config);
+	finish_and_check(&w, n);
+	close_world(&w);
 	return any;
+}
+
+// --- while it drains
+
+// In a process of its own, which may end for want of memory. It is stopped as soon as it runs, with all the way before it.
+static void drain_with_failure_at(struct world *w, long n)
+{
+	struct meow_error err;
+	alarm(LONGEST_MS / 1000);
+	if (!start(w, &err))
+		_exit(error_exit_status(MEOW_BUG));
+	while (executor_metrics(w->executor)->state != ROUTE_RUNNING)
+		usleep(100);
+	arm(n, 1);
+	executor_stop(w->executor);
+	loop_run(w->loop);
+	executor_destroy(w->executor);
+	_exit(disarm() ? FIRED : 0);
+}
+
+// Whatever became of the one that drained, the next one finds everything in order. False if there are fewer allocations.
+static bool drain_and_go_on(const char *url, long n)
+{
+	struct world w;
+	struct meow_error err;
+	int status;
+	open_world(&w, url, 1000);
+	pid_t child = fork();
+	assert_true(child >= 0);
+	if (child == 0)
+		drain_with_failure_at(&w, n);
+	assert_int_equal(waitpid(child, &status, 0), child);
+	int ended = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+	if (ended != 0 && ended != FIRED && ended != error_exit_status(MEOW_UNAVAILABLE))
+		fail_msg("allocation %ld: the relay that drained ended with status %#x", n, (unsigned)status);
+	w.store = store_open_or_fail(url);
+	assert_ok(start(&w, &err), err);
+	finish_and_check(&w, n);
+	meow_store_close(w.store);
+	close_world(&w);
+	return ended != 0;
 }
 
 static void append_events(struct meow_store *store)
@@ -258,17 +322,26 @@ static void append_events(struct meow_store *store)
 	}
 }
 
-static void each_allocation_may_fail(void **state)
+static const char *create_filled_store(void)
 {
-	(void)state;
+	static char file[600];
+	static int count;
 	struct meow_error err;
-	char file[600];
-	snprintf(file, sizeof(file), "sqlite:%s/store.db", scratch_folder());
+	snprintf(file, sizeof(file), "sqlite:%s/store-%d.db", scratch_folder(), ++count);
 	const char *url = on_postgres ? database_create_store("TEXT") : file;
 	if (!on_postgres)
 		assert_ok(meow_setup(url, NULL, NULL, NULL, &err), err);
 	struct meow_store *store = store_open_or_fail(url);
 	append_events(store);
+	meow_store_close(store);
+	return url;
+}
+
+static void each_allocation_may_fail(void **state)
+{
+	(void)state;
+	const char *url = create_filled_store();
+	struct meow_store *store = store_open_or_fail(url);
 	// Those of a client library are many, and once is enough for what it does without memory.
 	for (int times = 1; times <= (&starve_countdown != NULL ? 1 : 4); times += 3) {
 		long n = 1;
@@ -278,6 +351,19 @@ static void each_allocation_may_fail(void **state)
 		assert_true(n > LEAST_ALLOCATIONS);
 	}
 	meow_store_close(store);
+}
+
+static void each_allocation_of_a_drain_may_fail(void **state)
+{
+	(void)state;
+	const char *url = create_filled_store();
+	long n = 1;
+	if (&starve_countdown != NULL) // the library's, and the process has all of them
+		return;
+	while (drain_and_go_on(url, n))
+		n++;
+	print_message("%ld allocations of a drain\n", n - 1);
+	assert_true(n > LEAST_OF_A_DRAIN);
 }
 
 static int start_servers(void **state)
@@ -305,6 +391,7 @@ int main(int argc, char **argv)
 	to_redis = strcmp(argv[2], "redis") == 0;
 	unsetenv("LD_PRELOAD"); // the servers have memory
 	log_setup(LOG_ERROR, LOG_LOGFMT);
-	const struct CMUnitTest tests[] = {cmocka_unit_test(each_allocation_may_fail)};
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(each_allocation_may_fail), cmocka_unit_test(each_allocation_of_a_drain_may_fail)};
 	return cmocka_run_group_tests(tests, start_servers, end_servers);
 }
