@@ -6,6 +6,10 @@
 // created, leaders that move), and the next one arrives a moment later and is taken, the next has overtaken it: consumers
 // see an aggregate's second event before its first. Once one is acknowledged all in-sync replicas know the producer, and
 // forget it when it has sent them nothing for a day (producer.id.expiration.ms).
+//
+// In a transaction nothing has to wait: the message that was overtaken is refused (OUT_OF_ORDER_SEQUENCE_NUMBER), which
+// aborts the transaction, so no reader sees either. To wait would also cost a round trip to the coordinator for each
+// partition, one after the other, and a transaction with messages for hundreds of them would run into its time-out.
 #include "connectors/kafka/kafka_part.h"
 
 #include <stdlib.h>
@@ -31,6 +35,8 @@ static bool make_room(struct topic *topic, size_t count)
 bool kafka_first_lets_pass(struct kafka *kafka, struct topic *topic, int32_t partition)
 {
 	struct topic *owner = topic->namesake;
+	if (kafka->exactly.on)
+		return true;
 	if ((size_t)partition >= owner->heard_count && !make_room(owner, topic->partitions))
 		return kafka_trouble(kafka, MEOW_UNAVAILABLE, "out of memory");
 	return owner->heard_us[partition] != FIRST_SENT;
@@ -38,14 +44,17 @@ bool kafka_first_lets_pass(struct kafka *kafka, struct topic *topic, int32_t par
 
 void kafka_first_sent(struct kafka *kafka, struct topic *topic, int32_t partition)
 {
+	if (kafka->exactly.on)
+		return;
 	int64_t *heard_us = &topic->namesake->heard_us[partition];
 	if (*heard_us == UNHEARD || loop_now_us(kafka->context.loop) - *heard_us > REMEMBERED_US)
 		*heard_us = FIRST_SENT;
 }
 
-void kafka_first_acknowledged(struct topic *topic, int32_t partition, int64_t now_us)
+void kafka_first_acknowledged(const struct kafka *kafka, struct topic *topic, int32_t partition, int64_t now_us)
 {
-	topic->namesake->heard_us[partition] = now_us;
+	if (!kafka->exactly.on)
+		topic->namesake->heard_us[partition] = now_us;
 }
 
 void kafka_first_doubt(struct topic *topic)

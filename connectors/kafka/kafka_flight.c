@@ -222,7 +222,7 @@ void kafka_reports(struct kafka *kafka, rd_kafka_event_t *event)
 			size_t index = (size_t)(about - flight->batch->events);
 			flight->acknowledged[index / 8] = (uint8_t)(flight->acknowledged[index / 8] | 1u << (index % 8));
 			flight->left--;
-			kafka_first_acknowledged(kafka_topic_of(kafka, about), message->partition, now_us);
+			kafka_first_acknowledged(kafka, kafka_topic_of(kafka, about), message->partition, now_us);
 		} else if (!kafka_error_follows(message->err)) {
 			note_failure(kafka, message, about);
 		} else {

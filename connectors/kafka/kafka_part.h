@@ -153,12 +153,12 @@ void kafka_topics_ask_again(void *kafka);
 // New numbers of partitions, if there are any, count from now on: nothing is on its way.
 void kafka_topics_grow(struct kafka *kafka);
 
-// --- kafka_first.c
+// --- kafka_first.c: at least once
 
 // False while the partition's first message is under way, or with trouble noted. Before kafka_first_sent.
 MEOW_MUST_USE bool kafka_first_lets_pass(struct kafka *kafka, struct topic *topic, int32_t partition);
 void kafka_first_sent(struct kafka *kafka, struct topic *topic, int32_t partition);
-void kafka_first_acknowledged(struct topic *topic, int32_t partition, int64_t now_us);
+void kafka_first_acknowledged(const struct kafka *kafka, struct topic *topic, int32_t partition, int64_t now_us);
 void kafka_first_doubt(struct topic *topic);  // it may be another topic from now on
 void kafka_first_forget(struct topic *topic); // another producer begins, which has nothing under way
 
