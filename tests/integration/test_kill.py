@@ -23,6 +23,7 @@ def main():
     parser.add_argument("--seed", type=int, default=random.randrange(1 << 30))
     parser.add_argument("--no-kafka", action="store_true")
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     chance = random.Random(options.seed)
     world = World(options.program, options.tools, options.seed, kafka=not options.no_kafka)
     world.storm(options.rounds * 0.9)

@@ -1,4 +1,5 @@
 """A store under a storm of writers, a relay with a route to each sink, readers, and the comparison of what arrived."""
+import atexit
 import json
 import os
 import signal
@@ -143,6 +144,7 @@ class World:
         self.writers = subprocess.Popen(
             [os.path.join(self.tools, "storm"), self.postgres.url, str(writers), str(seconds), str(self.seed),
              str(pause_ms)], stdout=subprocess.PIPE, text=True)
+        atexit.register(self.writers.kill)  # however the test ends
 
     def calm(self):
         said, _ = self.writers.communicate(timeout=600)

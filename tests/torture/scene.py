@@ -274,8 +274,8 @@ class Scene:
                     out.write("    kafka:\n      topic: '%s.%s.{aggregate_type}'\n      " % (name, self.name))
                     out.write(kafka % (name, delivery))
 
-    def leave(self):
-        """Ends the relays, and forgets the store; its servers' data stays."""
+    def leave(self, last=False):
+        """Ends the relays, and forgets the store; its servers' data stays, unless the server ends next."""
         for relay in self.relays:
             if relay.process and relay.process.poll() is None:
                 relay.process.send_signal(signal.SIGCONT)
@@ -289,14 +289,15 @@ class Scene:
             self.manager = None
             self.direct.close()
             self.quick.close()
-            with psycopg.connect(self.postgres.url, autocommit=True) as session:
-                session.execute("DROP DATABASE %s WITH (FORCE)" % self.name)
+            if not last:
+                with psycopg.connect(self.postgres.url, autocommit=True) as session:
+                    session.execute("DROP DATABASE %s WITH (FORCE)" % self.name)
 
     def close(self):
-        self.leave()
         for writer in self.writers:
             writer.kill()
             writer.wait()
+        self.leave(last=True)
         self.direct.close()
         self.quick.close()
         for server in (self.postgres, self.redis, self.replica, self.kafka):
