@@ -303,12 +303,12 @@ void world_catch_up(struct world *world)
 		(long)sim_store_head(world->store), sim_store_state(world->store, 0), sim_store_reason(world->store, 0));
 }
 
-// The old partitions run up to where the first of them stands.
+// The old partitions run up to where the first of them stands, while all goes on failing as before: that may take minutes.
 static void run_to_cut(struct world *world)
 {
 	int64_t cut = sim_store_cut(world->store);
 	world_start(world);
-	for (int i = 0; i < 600 && sim_store_position(world->store) < cut; i++) {
+	for (int i = 0; i < 6000 && sim_store_position(world->store) < cut; i++) {
 		sim_run_until(world->loop, sim_now(world->loop) + 100000);
 		if (i % 15 == 14)
 			world_operate(world);

@@ -208,7 +208,7 @@ class Checker:
         fault, but no position may come a second time in a partition, and nothing that it has may be missing where a route goes on.
 
         Returns the faults, and the (route, partition) that hold what the store has not, which must have stopped."""
-        faults, ahead, self.store = [], set(), {}
+        faults, ahead, self.store, self.forgotten = [], set(), {}, {}
         self.last = 0
         self._read_store(self.scene.direct)
         for route in sorted(ONCE):
@@ -224,6 +224,7 @@ class Checker:
                 sink.seen.add(entry.position)
                 if self.store.get(entry.position, ())[:2] != (entry.aggregate, entry.version):
                     ahead.add((route, partition))
+                    self.forgotten.setdefault((route, partition), []).append((entry.position, entry.aggregate, entry.version))
             marks = [-1 if (route, partition) in ahead else max(self.store) for partition in range(self.scene.partitions)]
             faults += [("lost", "%s: position %d" % (route, position)) for position in self._missing(route, marks)]
         return faults, ahead

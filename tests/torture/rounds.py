@@ -199,7 +199,8 @@ class Torture:
                 break
             if time.monotonic() > over + PATIENCE_S:
                 self._stuck(rows, outcome, head)
-                print("  ahead of the store: %s" % sorted(ahead))
+                for key in sorted(ahead):
+                    print("  the store has not: %s: %s" % (key, self.checker.forgotten[key][:10]))
             time.sleep(0.2)
         outcome.again_s = time.monotonic() - over
         outcome.violations += self.checker.after_the_store_forgot()[0]
