@@ -17,6 +17,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define YOUNG_US 1000000
+#define MUCH_BYTES ((size_t)4 * 1024 * 1024)
+
 // --- names
 
 static bool make_names(struct exactly *exactly, const struct connector_context *context, struct meow_error *err)
@@ -252,6 +255,19 @@ static bool topics_ready(struct kafka *kafka, const struct flight *flight)
 	return true;
 }
 
+// Over a slow link what waits in a large window could take longer than a transaction may. So one that is not young any
+// more, or has much that is not acknowledged, takes no further flight.
+static bool has_enough(struct kafka *kafka)
+{
+	struct exactly *exactly = &kafka->exactly;
+	int64_t now_us = loop_now_us(kafka->context.loop);
+	if (exactly->last == NULL) {
+		exactly->began_us = now_us;
+		return false;
+	}
+	return now_us - exactly->began_us > YOUNG_US || kafka->outstanding_bytes > MUCH_BYTES;
+}
+
 // Whether a message more is on its way; the rest may have to wait for reports, or there is trouble.
 static bool put_record(struct kafka *kafka)
 {
@@ -287,7 +303,7 @@ void kafka_exactly_produce(struct kafka *kafka)
 		kafka_topics_grow(kafka); // between two transactions
 	while (!exactly->sealed && kafka->producing != NULL) {
 		struct flight *flight = kafka->producing;
-		if (flight->produced == 0 && !topics_ready(kafka, flight))
+		if (flight->produced == 0 && (has_enough(kafka) || !topics_ready(kafka, flight)))
 			break;
 		if (!kafka_produce_flight(kafka, flight))
 			return;

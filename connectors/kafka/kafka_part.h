@@ -82,6 +82,7 @@ struct exactly {
 	struct kafka_record memory; // what was found
 	int64_t delivered;          // of the last transaction that is known to be over, or where the relay began
 	bool wrote;                 // a transaction of this connector is over
+	int64_t began_us;           // when the transaction got its first flight
 	struct flight *last;        // the last whole flight in the transaction, NULL if there is none yet
 	bool sealed;                // its record is in it
 	bool asked;                 // for the lease, since the last start

@@ -1,6 +1,7 @@
 // Exactly-once delivery to a real broker: the suite of all connectors a second time, and what transactions alone promise.
 // What is read back is what a read_committed consumer sees.
 #include "kafka_case.h"
+#include "log.h"
 
 #include "connectors/kafka/kafka.h"
 #include "connectors/kafka/kafka_record.h"
@@ -433,17 +434,24 @@ static void publish_through(struct contract_relay *relay, struct proxy *proxy, e
 	assert_int_equal(relay->mark, relay->next - 1);
 }
 
-static void test_a_commit_that_is_asked_for_twice_ends_no_later_transaction(void **state)
+// A broker of the case's own, which is reached through the proxy alone.
+static struct proxy *start_behind_proxy(struct fixture *fixture, const char *property)
 {
-	struct fixture *fixture = *state;
 	struct proxy *proxy = proxy_start(0);
 	char advertised[80], through[40];
 	snprintf(through, sizeof(through), "127.0.0.1:%d", proxy_port(proxy));
 	snprintf(advertised, sizeof(advertised), "advertised.listeners=PLAINTEXT://%s", through);
-	struct server *usual = broker.server;
-	broker.server = server_start("kafka", advertised, NULL);
+	broker.server = server_start("kafka", advertised, property, NULL);
 	proxy_target(proxy, server_port(broker.server));
 	start_settings(fixture, through);
+	return proxy;
+}
+
+static void test_a_commit_that_is_asked_for_twice_ends_no_later_transaction(void **state)
+{
+	struct fixture *fixture = *state;
+	struct server *usual = broker.server;
+	struct proxy *proxy = start_behind_proxy(fixture, NULL);
 	contract_set_item(fixture->settings, "client", "socket.timeout.ms", "1000");
 	struct contract_relay *relay = make_relay(fixture);
 	assert_true(contract_publish(relay, 50, LONG_MS));
@@ -463,6 +471,35 @@ static void test_a_commit_that_is_asked_for_twice_ends_no_later_transaction(void
 	publish_through(relay, proxy, PROXY_CUT_BEFORE);
 	assert_int_equal(relay->notices, notices); // said once
 	contract_check(relay, relay->mark);
+	contract_close(relay);
+	server_destroy(broker.server);
+	broker.server = usual;
+	proxy_stop(proxy);
+}
+
+// What waits takes the link twice as long as a transaction may.
+static void test_what_waits_is_cut_into_transactions_that_a_slow_link_can_carry(void **state)
+{
+	enum { BATCHES = 24, EVENTS = 8, LAST = BATCHES * EVENTS };
+	struct fixture *fixture = *state;
+	struct server *usual = broker.server;
+	struct proxy *proxy =
+		start_behind_proxy(fixture, "transaction.abort.timed.out.transaction.cleanup.interval.ms=500");
+	contract_set_item(fixture->settings, "client", "transaction.timeout.ms", "4000");
+	contract_set_item(fixture->settings, "client", "socket.timeout.ms", "4000");
+	contract_set_item(fixture->settings, "client", "batch.size", "100000");
+	struct contract_relay *relay = make_relay(fixture);
+	assert_true(contract_publish(relay, 1, LONG_MS)); // the topic is there
+	proxy_delay(proxy, 10);                           // each 16 KB
+	for (int i = 0; i < BATCHES; i++) {
+		struct batch *batch = padded_batch(2 + i * EVENTS, EVENTS, 50000, 0, 0);
+		contract_batch_seal(batch);
+		contract_send(relay, batch);
+	}
+	assert_true(contract_wait(relay, contract_is_idle, LONG_MS));
+	if (relay->failed)
+		fail_msg("%s", relay->error.text);
+	assert_int_equal(relay->mark, 1 + LAST);
 	contract_close(relay);
 	server_destroy(broker.server);
 	broker.server = usual;
@@ -491,6 +528,7 @@ int main(int argc, char **argv)
 		CASE(test_an_event_too_large_for_the_topic_is_refused_alone),
 		CASE(test_more_partitions_count_between_two_transactions_and_are_said_once),
 		CASE(test_a_commit_that_is_asked_for_twice_ends_no_later_transaction),
+		CASE(test_what_waits_is_cut_into_transactions_that_a_slow_link_can_carry),
 		CASE(test_a_broker_that_is_killed_again_and_again_repeats_and_loses_nothing),
 	};
 	broker.delivery = "exactly-once";
