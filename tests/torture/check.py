@@ -207,13 +207,16 @@ class Checker:
         """The store is older than its sinks: it was restored, or lost its tail. What they have of it that it does not is no
         fault, but no position may come a second time in a partition, and nothing that it has may be missing where a route goes on.
 
-        Returns the faults, and the (route, partition) that hold what the store has not, which must have stopped."""
+        Returns the faults, the (route, partition) that must have stopped, as the last that they hold is beyond the store or
+        another event there, and those that hold anything that the store has not. (An event that is missing below the store's
+        last may have been deleted; its position will not be drawn again: who stands there may go on.)"""
         faults, ahead, self.store, self.forgotten = [], set(), {}, {}
         self.last = 0
         self._read_store(self.scene.direct)
+        head = max(self.store)
         for route in sorted(ONCE):
             self.begin_anew(route)
-            sink, seen = self.sinks[route], set()
+            sink, seen, last = self.sinks[route], set(), {}
             sink.reader.read()
             for entry in sink.reader.take():
                 partition = partition_of(entry.aggregate, self.scene.partitions)
@@ -222,9 +225,13 @@ class Checker:
                         route, entry.position, partition)))
                 seen.add((partition, entry.position))
                 sink.seen.add(entry.position)
+                if entry.position >= last.get(partition, (0,))[0]:
+                    last[partition] = entry.position, entry.aggregate, entry.version
                 if self.store.get(entry.position, ())[:2] != (entry.aggregate, entry.version):
-                    ahead.add((route, partition))
-                    self.forgotten.setdefault((route, partition), []).append((entry.position, entry.aggregate, entry.version))
-            marks = [-1 if (route, partition) in ahead else max(self.store) for partition in range(self.scene.partitions)]
+                    self.forgotten.setdefault((route, partition), []).append(
+                        (entry.position, entry.aggregate, entry.version))
+            ahead |= {(route, partition) for partition, (position, *event) in last.items()
+                      if position > head or tuple(event) != tuple(self.store.get(position, (event,))[:2])}
+            marks = [-1 if (route, partition) in self.forgotten else head for partition in range(self.scene.partitions)]
             faults += [("lost", "%s: position %d" % (route, position)) for position in self._missing(route, marks)]
-        return faults, ahead
+        return faults, ahead, set(self.forgotten)

@@ -193,28 +193,28 @@ class Torture:
         self.scene.calm()
         outcome.violations += self.scene.noted
         while not outcome.violations:
-            _, ahead = self.checker.after_the_store_forgot()
+            _, ahead, more = self.checker.after_the_store_forgot()
             rows, head = self.scene.checkpoints(), self.scene.head()
-            if self._all_settled(rows, ahead, head, outcome):
+            if self._all_settled(rows, ahead, more, head, outcome):
                 break
             if time.monotonic() > over + PATIENCE_S:
                 self._stuck(rows, outcome, head)
-                for key in sorted(ahead):
+                for key in sorted(more):
                     print("  the store has not: %s: %s" % (key, self.checker.forgotten[key][:10]))
             time.sleep(0.2)
         outcome.again_s = time.monotonic() - over
         outcome.violations += self.checker.after_the_store_forgot()[0]
         self._look_at_relays(outcome)
 
-    def _all_settled(self, rows, ahead, head, outcome):
-        """Whoever is ahead of the store has stopped, whoever is not runs; Kafka at least once remembers nothing, and may do
-        either."""
+    def _all_settled(self, rows, ahead, more, head, outcome):
+        """Whoever is ahead of the store has stopped, whoever has nothing more than it runs; Kafka at least once remembers
+        nothing, and may do either."""
         settled = True
         for key in self._wanted():
             position, state, reason = rows.get(key, (0, "", ""))
             if state == "FAILED" and BEHIND in reason:
-                outcome.asked += settled and key in ahead
-                settled = settled and (key in ahead or key[0] == "topics")
+                outcome.asked += settled and key in more
+                settled = settled and (key in more or key[0] == "topics")
             else:
                 settled = settled and key not in ahead and state == "RUNNING" and position >= head
         if not settled:
