@@ -220,10 +220,11 @@ void kafka_exactly_begin(struct kafka *kafka, int64_t delivered)
 	exactly->delivered = delivered;
 	exactly->state = EXACTLY_READY;
 	if (exactly->found && exactly->memory.generation >= kafka->context.generation &&
-		exactly->memory.delivered > delivered)
-		kafka_trouble(kafka, MEOW_BUG,
-			"checkpoint topic %s has %" PRId64 ", and the route wants to go on behind %" PRId64, exactly->topic,
-			exactly->memory.delivered, delivered);
+		exactly->memory.delivered > delivered) // the store is behind, and an operator has let the route go on
+		kafka_trouble(kafka, MEOW_CONFIG,
+			"checkpoint topic %s has %" PRId64 ", and the store goes on behind %" PRId64
+			": begin a new generation there with `meowmx subscription rewind %s %" PRId64 "`",
+			exactly->topic, exactly->memory.delivered, delivered, kafka->context.route, delivered);
 }
 
 bool kafka_exactly_replace(struct kafka *kafka)

@@ -153,6 +153,17 @@ static void resume(struct contract_relay *relay)
 	kafka_connector.begin(relay->connector, known, NULL);
 }
 
+static void test_a_route_that_is_let_go_on_below_the_position_is_told_to_rewind(void **state)
+{
+	struct contract_relay *relay = make_relay(*state);
+	assert_true(contract_publish(relay, 50, LONG_MS));
+	contract_close(relay);
+	assert_true(try_open(relay));
+	relay->sink->impl->begin(relay->connector, 30, NULL);
+	assert_true(contract_wait(relay, contract_is_over, LONG_MS));
+	expect_error(relay, MEOW_CONFIG, TEXTS("has 50", "behind 30", "`meowmx subscription rewind contract 30`"));
+}
+
 static void test_a_connector_that_goes_at_any_step_leaves_whole_transactions(void **state)
 {
 	struct contract_relay *relay = make_relay(*state);
@@ -515,6 +526,7 @@ int main(int argc, char **argv)
 		CASE(test_each_transaction_writes_the_position),
 		CASE(test_transactions_grow_under_load_and_are_small_without),
 		CASE(test_an_older_generation_does_not_count),
+		CASE(test_a_route_that_is_let_go_on_below_the_position_is_told_to_rewind),
 		CASE(test_a_connector_that_goes_at_any_step_leaves_whole_transactions),
 		CASE(test_an_older_connector_is_fenced_and_changes_nothing),
 		CASE(test_a_connector_that_is_fenced_in_a_transaction_changes_nothing),
