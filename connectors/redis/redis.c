@@ -349,6 +349,18 @@ static void redis_begin(struct connector *connector, int64_t delivered, const ch
 }
 
 // The one thing that Redis can never take is an argument beyond its protocol's limit.
+bool redis_size_fits(const struct redis *redis, const struct meow_event *event, size_t size, struct meow_error *err)
+{
+	return size <= redis->most_bytes ||
+		   error_set(err, MEOW_INVALID,
+			   "event %lld (%s of %s %s) has %zu bytes, and Redis at %s takes %zu at most: raise "
+			   "its proto-max-bulk-len",
+			   (long long)event->position, event->type.data,
+			   event->aggregate_type.data == NULL ? "" : event->aggregate_type.data, event->aggregate_id.data, size,
+			   redis->place, redis->most_bytes);
+}
+
+// What is encoded may be larger yet, and is measured when it is.
 static size_t redis_admit(struct connector *connector, const struct batch *batch, struct meow_error *err)
 {
 	const struct redis *redis = of_connector(connector);
@@ -359,14 +371,8 @@ static size_t redis_admit(struct connector *connector, const struct batch *batch
 			size += event->metadata.size + ENCODED_EXTRA;
 		else if (event->metadata.size > size)
 			size = event->metadata.size;
-		if (size <= redis->most_bytes)
-			continue;
-		error_set(err, MEOW_INVALID,
-			"event %lld (%s of %s %s) has %zu bytes, and Redis at %s takes %zu at most: raise "
-			"its proto-max-bulk-len",
-			(long long)event->position, event->type.data, event->aggregate_type.data, event->aggregate_id.data, size,
-			redis->place, redis->most_bytes);
-		return i;
+		if (!redis_size_fits(redis, event, size, err))
+			return i;
 	}
 	return batch->count;
 }

@@ -255,7 +255,8 @@ static bool put_event(struct redis *redis, const struct stream *stream, const st
 		return true;
 	}
 	buffer_clear(&redis->scratch, SCRATCH_KEEP_BYTES); // nothing on the wire borrows from it: see put_events
-	if (!encoder_value(redis->context.encoder, event, redis->context.generation, &redis->scratch, &value, &err)) {
+	if (!encoder_value(redis->context.encoder, event, redis->context.generation, &redis->scratch, &value, &err) ||
+		!redis_size_fits(redis, event, value.size, &err)) {
 		redis->refused = err.kind == MEOW_INVALID ? event->position : 0;
 		return redis_fail(redis, &err);
 	}

@@ -86,6 +86,10 @@ bool redis_fail_reply(struct redis *redis, const char *doing, const char *reply)
 // The stream of an event by its template or the map. NULL without memory.
 MEOW_MUST_USE struct stream *redis_stream_of(struct redis *redis, const struct meow_event *event);
 
+// Whether an argument of so many bytes can be sent for this event. False with MEOW_INVALID.
+MEOW_MUST_USE bool redis_size_fits(
+	const struct redis *redis, const struct meow_event *event, size_t size, struct meow_error *err);
+
 void redis_start(struct redis *redis); // connected
 void redis_start_reply(struct redis *redis, const redisReply *reply);
 void redis_opened(struct redis *redis); // all is checked

@@ -97,6 +97,38 @@ static void test_msgpack_has_event_and_type(void **state)
 	freeReplyObject(entries);
 }
 
+// A number of three characters has nine bytes there: Redis would close the connection, again and again.
+static void test_what_msgpack_makes_too_large_is_refused_alone(void **state)
+{
+	enum { NUMBERS = 170000 };
+	struct redis_case *fixture = *state;
+	struct contract_relay *relay = &fixture->relay;
+	char *data = malloc(4 * NUMBERS + 2);
+	assert_non_null(data);
+	data[0] = '[';
+	for (size_t i = 0; i < NUMBERS; i++)
+		memcpy(data + 1 + 4 * i, "1.5,", 4);
+	memcpy(data + 4 * NUMBERS, "]", 2);
+	relay->format = "msgpack";
+	redis_open(relay);
+	relay->sink->impl->begin(relay->connector, 0, NULL);
+	contract_send(relay, contract_batch(1, 3));
+	struct batch *batch = batch_create();
+	struct contract_texts texts;
+	struct meow_event event = contract_event(4, &texts);
+	event.data = (struct meow_bytes){data, 4 * NUMBERS + 1};
+	assert_non_null(batch);
+	assert_true(batch_add(batch, &event));
+	batch->position = 4;
+	contract_send(relay, batch);
+	assert_true(contract_wait(relay, contract_is_over, LONG_MS));
+	assert_true(relay->refused);
+	assert_int_equal(relay->refused_at, 4);
+	assert_int_equal(relay->error.kind, MEOW_INVALID);
+	assert_non_null(strstr(relay->error.text, "proto-max-bulk-len"));
+	free(data);
+}
+
 static void test_large_and_small_values_mix(void **state)
 {
 	struct redis_case *fixture = *state;
@@ -274,6 +306,7 @@ int main(void)
 		REDIS_CASE(test_the_fields_are_those_of_the_conventions),
 		REDIS_CASE(test_envelope_has_event_and_type),
 		REDIS_CASE(test_msgpack_has_event_and_type),
+		REDIS_CASE(test_what_msgpack_makes_too_large_is_refused_alone),
 		REDIS_CASE(test_large_and_small_values_mix),
 		REDIS_CASE(test_a_map_gives_names_in_place_of_the_template),
 		REDIS_CASE(test_a_stream_for_each_aggregate_and_more_than_are_remembered),
