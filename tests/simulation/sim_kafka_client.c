@@ -45,7 +45,8 @@ struct kafka_client {
 	struct event *events, **events_end;
 	struct answer *answers, **answers_end;
 	rd_kafka_resp_err_t fatal;
-	bool failed; // the transaction
+	bool failed;               // the transaction
+	unsigned known, overtaken; // by partition: the broker knows the producer; a first request waits behind the next
 	bool destroyed, working;
 	unsigned reports; // that were not polled and ended
 	unsigned uses;    // by what is scheduled
@@ -431,16 +432,32 @@ rd_kafka_error_t *rd_kafka_produceva(rd_kafka_t *handle, const rd_kafka_vu_t *pa
 
 // --- requests
 
+// A broker that does not lead the partition yet refuses the first request, and takes the one behind it a moment later: any
+// sequence number will do as the first of a producer that it does not know (KIP-360).
+static bool may_overtake(const struct kafka_client *client, const struct kafka_message *first)
+{
+	size_t there = 0;
+	for (size_t i = 0; i < client->count; i++)
+		there += client->queue[i].topic == first->topic && client->queue[i].partition == first->partition;
+	return first->opaque != NULL && there > 1 && !((client->known | client->overtaken) >> first->partition & 1) &&
+		   sim_chance(sim_kafka_fail_percent());
+}
+
 // Moves the next request's messages to its end of the queue's array: those of one topic's partition, in order.
 static size_t take_request(struct kafka_client *client, struct kafka_message request[REQUEST_MOST])
 {
 	const struct kafka_message chosen = client->queue[sim_between(0, (int64_t)client->count - 1)];
 	size_t taken = 0, kept = 0, most = client->most_messages < REQUEST_MOST ? client->most_messages : REQUEST_MOST;
 	most = most > 1 ? (size_t)sim_between(1, (int64_t)most) : 1;
+	bool passes = may_overtake(client, &chosen);
 	for (size_t i = 0; i < client->count; i++) {
 		const struct kafka_message *message = &client->queue[i];
 		bool ours = message->topic == chosen.topic && message->partition == chosen.partition;
-		if (ours && taken < most)
+		if (ours && passes) {
+			passes = false;
+			client->overtaken |= 1u << chosen.partition;
+			client->queue[kept++] = *message;
+		} else if (ours && taken < most)
 			request[taken++] = *message;
 		else
 			client->queue[kept++] = *message;
@@ -462,12 +479,16 @@ static void refused(struct kafka_client *client, const struct kafka_message *req
 
 static void send_request(struct kafka_client *client, const struct kafka_message *request, size_t count)
 {
-	bool fails = client->upheavals != sim_kafka_upheavals() || sim_random() % 1000 < sim_kafka_fail_percent();
-	bool arrives = !fails || (sim_chance(50) && client->upheavals == sim_kafka_upheavals());
+	unsigned bit = request->opaque ? 1u << request->partition : 0;
+	bool late = client->overtaken & client->known & bit; // its sequence number is below the last
+	bool fails = late || client->upheavals != sim_kafka_upheavals() || sim_random() % 1000 < sim_kafka_fail_percent();
+	bool arrives = !fails || (!late && sim_chance(50) && client->upheavals == sim_kafka_upheavals());
 	enum kafka_verdict verdict =
 		arrives ? sim_kafka_append(request, count, client->transactional ? client->epoch : 0) : KAFKA_TAKES;
-	if (arrives && verdict == KAFKA_TAKES)
+	if (arrives && verdict == KAFKA_TAKES) {
+		client->known |= bit;
 		sim_step(client->process, KAFKA_DID_APPEND);
+	}
 	if (client->destroyed && (verdict != KAFKA_TAKES || fails))
 		drop_queue(client); // sequence numbers let nothing follow what is missing
 	if (client->destroyed)
