@@ -71,6 +71,7 @@ static const char *const defaults[][2] = {
 	{"queue.buffering.max.kbytes", "2147483647"},
 	{"allow.auto.create.topics", "false"}, // or topics would come without `partitions` and in spite of `create: false`
 	{"socket.keepalive.enable", "true"},
+	{"reconnect.backoff.max.ms", "1000"}, // a broker that comes back is found within a second, not ten
 };
 
 static const char *const promises[][2] = {

@@ -163,8 +163,9 @@ bool lite_contents(struct lite *lite, struct lite_contents *ret_contents, struct
 		lite->is_utf8 = bytes_equal(lite_text(&call, 5), MEOW_BYTES("UTF-8"));
 		snprintf(ret_contents->table, sizeof(ret_contents->table), "%s", table.data ? table.data : "");
 	}
+	bool ok = step == LITE_ROW && lite_good(&call, err);
 	lite_end(&call);
-	return step == LITE_ROW;
+	return ok;
 }
 
 bool lite_check_owner(struct lite *lite, const struct lite_contents *contents, struct meow_error *err)
