@@ -135,7 +135,7 @@ class Torture:
             outcome.seconds, outcome.events, outcome.again_s, ", %d decisions" % outcome.asked if outcome.asked else ""))
         for violation in outcome.violations[:20]:
             print("  VIOLATION: %s: %s" % violation)
-        if outcome.violations:
+        if outcome.violations or outcome.slow:
             self._keep_logs(outcome)
         if outcome.spoiled:
             self.drop_store()
