@@ -76,10 +76,11 @@ MEOW_API MEOW_MUST_USE struct meow_store *meow_store_open(const char *url, struc
 
 // A store on a connection that the application already has (PGconn * and sqlite3 *), borrowed until the handle is
 // closed. meowmx then never begins, commits or rolls back (but to a savepoint of its own, around a snapshot that fails):
-// what it writes belongs to the transaction that is open there, together with the application's own tables. Nothing is repeated and the connection is never made anew; a
-// statement that PostgreSQL refuses leaves its transaction aborted, as any other would. The connection must not be in
-// libpq's non-blocking or pipeline mode, and while a statement of the application's is under way on it (a COPY, rows that
-// come one by one) every call fails with MEOW_INVALID. Fails as meow_store_open does.
+// what it writes belongs to the transaction that is open there, together with the application's own tables. Nothing is
+// repeated and the connection is never made anew; a statement that PostgreSQL refuses leaves its transaction aborted,
+// as any other would. The connection must not be in libpq's non-blocking or pipeline mode, and while a statement of the
+// application's is under way on it (a COPY, rows that come one by one) every call fails with MEOW_INVALID. Fails as
+// meow_store_open does.
 struct pg_conn;
 struct sqlite3;
 MEOW_API MEOW_MUST_USE struct meow_store *meow_store_on_postgres(struct pg_conn *connection, struct meow_error *err);

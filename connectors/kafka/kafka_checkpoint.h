@@ -19,7 +19,8 @@ struct kafka_checkpoint {
 	atomic_bool closing;
 };
 
-// The topic is there and set as it must be; if need be it is created, or given more partitions. Tells how many copies of it the brokers keep.
+// The topic is there and set as it must be; if need be it is created, or given more partitions. Tells how many copies
+// of it the brokers keep.
 MEOW_MUST_USE bool kafka_checkpoint_check(
 	struct kafka_checkpoint *checkpoint, bool *ret_created, int *ret_copies, struct meow_error *err);
 

@@ -1,4 +1,5 @@
-// kafka_settings.c: every librdkafka property may be set under `client`, except those on which delivery in order rests; these are refused by name, with the reason. What librdkafka itself thinks of a property it says itself.
+// kafka_settings.c: every librdkafka property may be set under `client`, except those on which delivery in order rests;
+// these are refused by name, with the reason. What librdkafka itself thinks of a property it says itself.
 #include "connectors/kafka/kafka_settings.h"
 
 #include "base/text.h"
@@ -64,12 +65,15 @@ static const struct {
 
 // Ours unless `client` says otherwise. The queue's own limits stay out of the way: the relay's window is the limit.
 static const char *const defaults[][2] = {
-	{"client.id", "meowmx"}, {"linger.ms", "1"},
+	{"client.id", "meowmx"},
+	{"linger.ms", "1"},
 	{"transaction.timeout.ms", "15000"}, // a little longer than a lease, after which another relay takes over
-	{"queue.buffering.max.messages", "10000000"}, {"queue.buffering.max.kbytes", "2147483647"},
+	{"queue.buffering.max.messages", "10000000"},
+	{"queue.buffering.max.kbytes", "2147483647"},
 	{"allow.auto.create.topics", "false"}, // or topics would come without `partitions` and in spite of `create: false`
 	{"socket.keepalive.enable", "true"},
-	{"reconnect.backoff.max.ms", "1000"}, // a broker that comes back is found within a second, not ten
+	// A broker that comes back is found within a second, not ten.
+	{"reconnect.backoff.max.ms", "1000"},
 };
 
 static const char *const promises[][2] = {

@@ -19,7 +19,8 @@ struct log_field {
 #define LOG_TEXT(key, value) ((struct log_field){(key), (value), 0})
 #define LOG_NUMBER(key, value) ((struct log_field){(key), NULL, (value)})
 
-// A field without a key is left out. Keys in the order: ts level msg route partition position epoch err class retry_in, then others.
+// A field without a key is left out. Keys in the order: ts level msg route partition position epoch err class retry_in,
+// then others.
 void log_write(enum log_level level, const char *message, const struct log_field *fields, size_t count);
 
 // A line without fields.

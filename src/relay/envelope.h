@@ -9,7 +9,8 @@
 
 void envelope_write(struct buffer *buffer, const struct meow_event *event, int64_t generation);
 
-// The same with `retry` before the generation where place is above 0: the event, a dead letter until now, stands in that place.
+// The same with `retry` before the generation where place is above 0: the event, a dead letter until now, stands in
+// that place.
 void envelope_write_again(struct buffer *buffer, const struct meow_event *event, int64_t place, int64_t generation);
 
 // One line read back (yajl), for `append -` and the file connector: where each value stands in the line. Spans borrow

@@ -1,5 +1,5 @@
-// executor.h: the thread that owns one partition of a route, or waits for its lease: its own loop, its own connection to the store, its own connector. It shares
-// nothing but counters that others may read, and a copy of its report.
+// executor.h: the thread that owns one partition of a route, or waits for its lease: its own loop, its own connection
+// to the store, its own connector. It shares nothing but counters that others may read, and a copy of its report.
 #ifndef RELAY_EXECUTOR_H
 #define RELAY_EXECUTOR_H
 

@@ -4,7 +4,8 @@
 // event is then a batch of its own between what lies before the place and what lies behind it, and the sink's position is
 // the place: so whatever a sink promises of events holds for it, too, over a crash at any step. Its aggregate is held
 // up to the place of its last letter. The letter is closed when the sink has it, or else at the next start; if the
-// sink, which is opened anew for that, will not take it this time either, it stays open, as do those behind it, without a place, before the route goes by.
+// sink, which is opened anew for that, will not take it this time either, it stays open, as do those behind it, without
+// a place, before the route goes by.
 #include "relay/route_aside.h"
 
 #include "base/text.h"

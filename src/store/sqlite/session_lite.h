@@ -1,4 +1,5 @@
-// session_lite.h: inside the session on SQLite: the turns of its queue (session_lite.c) and what is asked (session_requests.c).
+// session_lite.h: inside the session on SQLite: the turns of its queue (session_lite.c) and what is asked
+// (session_requests.c).
 #ifndef STORE_SQLITE_SESSION_LITE_H
 #define STORE_SQLITE_SESSION_LITE_H
 
