@@ -258,7 +258,7 @@ static bool topics_ready(struct kafka *kafka, const struct flight *flight)
 
 // Over a slow link what waits in a large window could take longer than a transaction may. So one that is not young any
 // more, or has much that is not acknowledged, takes no further flight.
-static bool has_enough(struct kafka *kafka)
+static bool is_full(struct kafka *kafka)
 {
 	struct exactly *exactly = &kafka->exactly;
 	int64_t now_us = loop_now_us(kafka->context.loop);
@@ -304,7 +304,7 @@ void kafka_exactly_produce(struct kafka *kafka)
 		kafka_topics_grow(kafka); // between two transactions
 	while (!exactly->sealed && kafka->producing != NULL) {
 		struct flight *flight = kafka->producing;
-		if (flight->produced == 0 && (has_enough(kafka) || !topics_ready(kafka, flight)))
+		if (flight->produced == 0 && (is_full(kafka) || !topics_ready(kafka, flight)))
 			break;
 		if (!kafka_produce_flight(kafka, flight))
 			return;

@@ -346,8 +346,7 @@ const struct command commands[] = {
 		.summary = "run the routes of a configuration",
 		.store = true,
 		.details = "TERM and INT finish what is in flight and stop, a second one and QUIT stop at once, HUP opens "
-				   "files anew. USR1 "
-				   "pauses all routes of this relay, USR2 lets them go on.",
+				   "files anew. USR1 pauses all routes of this relay, USR2 lets them go on.",
 		.options = relay_options,
 		.run = run_relay},
 	{.name = "status",
