@@ -61,8 +61,8 @@ $$;
 
 -- Events behind position `after`, settled ones only: below the last one returned none can appear any more. Each
 -- statement in here has a snapshot of its own, which only read committed gives it.
---   What follows `after` without a gap is settled. At a gap the sequence is read first, then who holds its lock; when
--- those have ended, everything up to what the sequence said is settled. They are waited for only where there is nothing
+--   What follows `after` without a gap is settled. At a gap the highest id that can be seen is read first, then who holds
+-- the sequence's lock; when those have ended, everything up to that id is settled. They are waited for only where there is nothing
 -- else to return, and for a second at most: then nothing is returned.
 CREATE OR REPLACE FUNCTION meowmx_read(after bigint DEFAULT 0, "limit" integer DEFAULT 1000)
 RETURNS TABLE ("position" bigint, aggregate_type text, aggregate_id text, version integer, type text, data json,
@@ -94,7 +94,9 @@ BEGIN
     FROM (SELECT e.id, row_number() OVER (ORDER BY e.id) AS n
           FROM (SELECT id FROM es_events WHERE id > after ORDER BY id LIMIT "limit") e) r
     WHERE r.id = after + r.n;
-    SELECT CASE WHEN is_called THEN last_value ELSE 0 END INTO candidate FROM es_events_id_seq;
+    -- Not what the sequence says alone: while nextval writes its log, that is 32 too high for a moment.
+    SELECT least(coalesce((SELECT max(id) FROM es_events), 0), CASE WHEN is_called THEN last_value ELSE 0 END)
+    INTO candidate FROM es_events_id_seq;
     IF settled < after + "limit" AND settled < candidate THEN
         holders := meowmx_holders();
         IF holders <> '{}' THEN

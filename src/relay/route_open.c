@@ -386,15 +386,15 @@ static void compare_next(struct route *route)
 		route_run(route);
 }
 
-// How far the store is now: the session may have been open for long.
-static void on_head(void *arg, int64_t last_position, const struct meow_error *err)
+// How far the store is now, exactly: the session may have been open for long.
+static void on_head(void *arg, const struct session_look *look, const struct meow_error *err)
 {
 	struct route *route = route_answered(arg, err);
 	struct fingerprint remembered;
 	struct meow_error reason;
 	if (!route)
 		return;
-	route->info.store.last_position = last_position;
+	int64_t last_position = route->info.store.last_position = look->candidate;
 	bool never = !route->from_outside && !route->chosen_fingerprint;
 	if (route->chosen_delivered <= last_position) {
 		if (route->from_outside && route->chosen_fingerprint &&
@@ -421,5 +421,5 @@ void route_opened(struct route *route, const struct connector_memory *memory)
 		return;
 	route->compared_own = false;
 	if (decide(route, memory))
-		session_head(route->session, on_head, &route->opening);
+		session_look(route->session, on_head, &route->opening);
 }

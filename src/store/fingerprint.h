@@ -19,7 +19,7 @@ struct store_identity {
 	char store_id[STORE_ID_SIZE];
 	uint64_t system_identifier;
 	uint32_t timeline;
-	int64_t last_position; // last_value of the sequence (0 if no id was ever drawn)
+	int64_t last_position; // the highest id ever drawn, 0 if none was
 };
 
 struct fingerprint {

@@ -278,11 +278,11 @@ static void on_look(void *arg, const struct session_look *look, const struct meo
 		follow->next_look_us = follow->look_began_us + (pause > least ? pause : least);
 		follow->looks++;
 		follow->look_due = false;
-		if (look->candidate > follow->head)
-			follow->head = look->candidate;
+		// Exactly, whatever it was taken for (session_head).
+		follow->head = look->candidate > follow->position ? look->candidate : follow->position;
 		if (settled_look(follow->settled, look)) {
 			note_oldest(follow);
-			if (settled_position(follow->settled) > follow->position)
+			if (settled_position(follow->settled) > follow->position || follow->head == follow->position)
 				follow->gap = 0;
 			advance(follow);
 		} else {

@@ -204,10 +204,11 @@ void session_on_notify(struct session *session, loop_fn *fn, void *arg);
 // Reads events in the order of their positions, in a snapshot of its own.
 void session_read(struct session *session, const struct session_read *read, session_rows_fn *fn, void *arg);
 
-// The highest id drawn so far (SQLite: and committed): reads the sequence alone, 0 if none was ever drawn.
+// The highest id drawn so far, 0 if none ever was; for a moment it may be up to 32 more (SQLite: exactly, and committed).
+// Cheap: it says whether there may be news.
 void session_head(struct session *session, session_head_fn *fn, void *arg);
 
-// The sequence first, then, in a snapshot of its own, who holds its lock.
+// The sequence first, exactly, then, in a snapshot of its own, who holds its lock.
 void session_look(struct session *session, session_look_fn *fn, void *arg);
 
 // Tells writers to notify for the next two seconds; SQLite: waits for the next change of the file.

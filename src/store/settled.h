@@ -1,7 +1,7 @@
 // settled.h: how far the store may be read, by proof. Pure: no clock, no I/O; fed with looks, asked for the answer.
 //
 // nextval takes the sequence's lock before it draws an id, and the top transaction keeps the lock until it has ended
-// and is visible. So an id at or below a candidate (the sequence's last value, read first) belongs to a transaction
+// and is visible. So an id at or below a candidate (the sequence's last value, exactly, read first) belongs to a transaction
 // that is over, or to one that the list of holders (read second) names. Once all of those have ended, no id at or
 // below the candidate can still appear. Looks overlap: each opens a new candidate.
 #ifndef STORE_SETTLED_H

@@ -39,11 +39,11 @@ static bool ask_number(
 	return true;
 }
 
-bool pg_look(struct pg_store *store, int64_t *ret_head, struct session_holder **ret_holders, size_t *ret_count,
-	struct meow_error *err)
+bool pg_look(struct pg_store *store, const char *sql, int64_t *ret_candidate, struct session_holder **ret_holders,
+	size_t *ret_count, struct meow_error *err)
 {
-	int64_t head;
-	if (!ask_number(store, sql_head, NULL, &head, err))
+	int64_t candidate;
+	if (!ask_number(store, sql, NULL, &candidate, err))
 		return false;
 	PGresult *result = pg_query(store, sql_holders, 0, NULL, err);
 	if (!result)
@@ -57,7 +57,7 @@ bool pg_look(struct pg_store *store, int64_t *ret_head, struct session_holder **
 	for (size_t i = 0; i < count; i++)
 		pg_holder(result, (int)i, &holders[i]);
 	PQclear(result);
-	*ret_head = head;
+	*ret_candidate = candidate;
 	*ret_holders = holders;
 	*ret_count = count;
 	return true;
@@ -84,7 +84,7 @@ bool pg_wait_settled(
 		struct session_look look;
 		struct session_holder *holders;
 		int64_t look_began = now_us();
-		ok = pg_look(store, &look.candidate, &holders, &look.count, err);
+		ok = pg_look(store, sql_load_candidate, &look.candidate, &holders, &look.count, err);
 		if (!ok)
 			break;
 		look.holders = holders;

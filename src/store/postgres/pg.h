@@ -61,9 +61,10 @@ struct session *pg_session_create(const char *url, struct loop *loop, struct meo
 // One row of holders.sql.
 void pg_holder(const PGresult *result, int row, struct session_holder *ret_holder);
 
-// A look: the sequence first, then, in a statement of its own, who holds it. The caller frees *ret_holders.
-MEOW_MUST_USE bool pg_look(struct pg_store *store, int64_t *ret_head, struct session_holder **ret_holders,
-	size_t *ret_count, struct meow_error *err);
+// A look: the candidate first (candidate.sql, or one in its place), then, in a statement of its own, who holds the
+// sequence. The caller frees *ret_holders.
+MEOW_MUST_USE bool pg_look(struct pg_store *store, const char *sql, int64_t *ret_candidate,
+	struct session_holder **ret_holders, size_t *ret_count, struct meow_error *err);
 
 // Looks until everything drawn by now is settled, for most_us at most; then *ret_settled is what is, and held_back_by
 // (STORE_HELD_SIZE bytes, empty before) names who holds the rest back. To be used by later statements of a transaction

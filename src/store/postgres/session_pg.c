@@ -18,6 +18,7 @@ static const struct {
 	[SQL_READ_TAIL] = {"meowmx_read_tail", sql_read_tail},
 	[SQL_READ_CATEGORIES] = {"meowmx_read_categories", sql_read_categories},
 	[SQL_HEAD] = {"meowmx_head", sql_head},
+	[SQL_CANDIDATE] = {"meowmx_candidate", sql_candidate},
 	[SQL_HOLDERS] = {"meowmx_holders", sql_holders},
 	[SQL_DOZE] = {"meowmx_doze_now", sql_doze},
 	[SQL_FIND] = {"meowmx_find", sql_find},

@@ -85,7 +85,7 @@ bool request_send(struct pg_session *session, struct request *request)
 	case REQUEST_HEAD:
 		return session_send(session, SQL_HEAD, &none, false);
 	case REQUEST_LOOK:
-		return session_send(session, session->turn.step == 0 ? SQL_HEAD : SQL_HOLDERS, &none, false);
+		return session_send(session, session->turn.step == 0 ? SQL_CANDIDATE : SQL_HOLDERS, &none, false);
 	case REQUEST_DOZE:
 		return session_send(session, SQL_DOZE, &none, false);
 	case REQUEST_FIND:

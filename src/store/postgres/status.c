@@ -20,7 +20,7 @@ bool pg_status(struct meow_store *base, struct store_status *ret_status, struct 
 	struct pg_store *store = pg_store_of(base);
 	struct session_holder *holders;
 	struct store_status status = {0};
-	if (!pg_reconnect(store, err) || !pg_look(store, &status.head, &holders, &status.holder_count, err))
+	if (!pg_reconnect(store, err) || !pg_look(store, sql_candidate, &status.head, &holders, &status.holder_count, err))
 		return false;
 	status.info = store->info;
 	status.settled = status.holder_count ? -1 : status.head;

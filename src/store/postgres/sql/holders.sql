@@ -1,5 +1,5 @@
 -- The transactions that have drawn an id and not ended: they hold the lock that nextval takes on the sequence. To be
--- run after, and apart from, head.sql. Not our own: what it has inserted it sees, and it draws nothing meanwhile.
+-- run after, and apart from, candidate.sql. Not our own: what it has inserted it sees, and it draws nothing meanwhile.
 SELECT l.virtualtransaction::text, coalesce(l.pid, 0), l.pid IS NULL,
        left(coalesce(a.application_name, p.gid, ''), 60),
        coalesce((extract(epoch FROM clock_timestamp() - coalesce(a.xact_start, p.prepared)) * 1000000)::bigint, -1)
