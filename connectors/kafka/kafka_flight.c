@@ -18,7 +18,7 @@ static void flight_free(struct flight *flight)
 {
 	if (flight == NULL)
 		return;
-	free(flight->acknowledged);
+	free(flight->acknowledged); // and what is given, behind it
 	free(flight);
 }
 
@@ -34,13 +34,15 @@ static struct flight *take_flight(struct kafka *kafka, size_t count)
 		if (flight == NULL)
 			return NULL;
 		flight->room = size < 256 ? 256 : size;
-		flight->acknowledged = malloc(flight->room);
+		flight->acknowledged = malloc(2 * flight->room);
 		if (flight->acknowledged == NULL) {
 			free(flight);
 			return NULL;
 		}
+		flight->given = flight->acknowledged + flight->room;
 	}
 	memset(flight->acknowledged, 0, size);
+	memset(flight->given, 0, size);
 	flight->next = NULL;
 	flight->produced = flight->left = 0;
 	flight->committed = false;
@@ -81,19 +83,21 @@ bool kafka_flight_add(struct kafka *kafka, struct batch *batch)
 	return true;
 }
 
-static bool has_bit(const struct flight *flight, size_t index)
+static bool has_bit(const uint8_t *bits, size_t index)
 {
-	return flight->acknowledged[index / 8] >> (index % 8) & 1;
+	return bits[index / 8] >> (index % 8) & 1;
 }
 
-// True if the event is on its way; else the rest has to wait, or there is trouble.
-static bool produce_one(struct kafka *kafka, struct flight *flight)
+static void set_bit(uint8_t *bits, size_t index)
 {
-	const struct meow_event *event = &flight->batch->events[flight->produced];
-	if (has_bit(flight, flight->produced)) { // from before the producer was made anew
-		flight->produced++;
-		return true;
-	}
+	bits[index / 8] = (uint8_t)(bits[index / 8] | 1u << (index % 8));
+}
+
+// False if nothing more may go now, or there is trouble. An event whose partition waits is left out, and taken up again
+// from the first of them on.
+static bool produce_one(struct kafka *kafka, struct flight *flight, size_t index)
+{
+	const struct meow_event *event = &flight->batch->events[index];
 	struct topic *topic = kafka_topic_of(kafka, event);
 	if (topic == NULL)
 		return kafka_trouble(kafka, MEOW_UNAVAILABLE, "out of memory");
@@ -101,11 +105,11 @@ static bool produce_one(struct kafka *kafka, struct flight *flight)
 		return false;
 	int32_t partition = kafka_partition_of(topic, event);
 	if (!kafka_first_lets_pass(kafka, topic, partition))
-		return false; // goes on with its report
+		return kafka->trouble.kind == MEOW_ERROR_NONE; // goes with its report
 	switch (kafka_put(kafka, topic, partition, event)) {
 	case PUT_DONE:
 		kafka_first_sent(kafka, topic, partition);
-		flight->produced++;
+		set_bit(flight->given, index);
 		flight->left++;
 		kafka->outstanding++;
 		kafka->outstanding_bytes += size_of(event);
@@ -129,12 +133,17 @@ static bool produce_one(struct kafka *kafka, struct flight *flight)
 	return false;
 }
 
+// Within a flight other partitions' events pass those that wait; the next flight begins once all of this one is given.
 bool kafka_produce_flight(struct kafka *kafka, struct flight *flight)
 {
-	while (flight->produced < flight->batch->count)
-		if (has_enough(kafka) || !produce_one(kafka, flight))
-			return false;
-	return true;
+	size_t count = flight->batch->count;
+	bool more = true;
+	for (size_t i = flight->produced; more && i < count; i++)
+		if (!has_bit(flight->given, i))
+			more = !has_enough(kafka) && produce_one(kafka, flight, i);
+	while (flight->produced < count && has_bit(flight->given, flight->produced))
+		flight->produced++;
+	return flight->produced == count;
 }
 
 void kafka_produce(struct kafka *kafka)
@@ -220,7 +229,7 @@ void kafka_reports(struct kafka *kafka, rd_kafka_event_t *event)
 		kafka->outstanding_bytes -= size_of(about);
 		if (message->err == RD_KAFKA_RESP_ERR_NO_ERROR) {
 			size_t index = (size_t)(about - flight->batch->events);
-			flight->acknowledged[index / 8] = (uint8_t)(flight->acknowledged[index / 8] | 1u << (index % 8));
+			set_bit(flight->acknowledged, index);
 			flight->left--;
 			kafka_first_acknowledged(kafka, kafka_topic_of(kafka, about), message->partition, now_us);
 		} else if (!kafka_error_follows(message->err)) {
@@ -256,8 +265,10 @@ void kafka_flight_rewind(struct kafka *kafka)
 {
 	for (struct flight *flight = kafka->flights; flight != NULL; flight = flight->next) {
 		flight->produced = flight->left = 0;
+		size_t size = (flight->batch->count + 7) / 8;
 		if (kafka->exactly.on) // what its transaction had is aborted, or all of it is there
-			memset(flight->acknowledged, 0, (flight->batch->count + 7) / 8);
+			memset(flight->acknowledged, 0, size);
+		memcpy(flight->given, flight->acknowledged, size);
 	}
 	kafka->producing = kafka->flights;
 	kafka->reporting = NULL;

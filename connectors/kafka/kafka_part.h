@@ -54,10 +54,11 @@ struct topics {
 struct flight {
 	struct flight *next;
 	struct batch *batch;
-	size_t produced;       // given to librdkafka, or acknowledged already
-	size_t left;           // of these, not acknowledged
+	size_t produced;       // of its events, from the first on: given to librdkafka, or acknowledged already
+	size_t left;           // of all that librdkafka was given, not acknowledged
 	uint8_t *acknowledged; // a bit for each event
-	size_t room;           // bytes of it
+	uint8_t *given;        // the same: to librdkafka, or acknowledged already
+	size_t room;           // bytes of each
 	bool committed;        // exactly once: its transaction is over
 };
 
