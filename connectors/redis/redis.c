@@ -11,7 +11,9 @@
 #include <string.h>
 
 #define STORE_DIGITS 8
-#define SILENCE_LIMIT_S 30 // a script may hold Redis up
+// An answer whose connection has silently gone never comes. A Redis that a script holds up for longer is asked again on
+// the next connection, which costs little: what of the last one was done shows there.
+#define SILENCE_LIMIT_S 5
 #define ENCODED_EXTRA 1024 // what an envelope adds to data and metadata, generously
 
 static const struct setting redis_settings[] = {
@@ -289,7 +291,9 @@ static struct connector *redis_create(const struct connector_context *context, s
 static void connect_to(struct redis *redis, const struct redis_host *host)
 {
 	struct meow_error err;
-	struct wire_target target = {host->name, host->port, redis->place, redis->tls, SILENCE_LIMIT_S};
+	int64_t wait_ms = redis->wait > 0 ? redis->wait_ms : 0; // which is the longest that Redis itself takes
+	struct wire_target target = {
+		host->name, host->port, redis->place, redis->tls, SILENCE_LIMIT_S + (int)((wait_ms + 999) / 1000)};
 	redis->wire = wire_create(redis->context.loop, &target, &wire_events, redis, &err);
 	if (redis->wire == NULL)
 		redis_fail(redis, &err);

@@ -2,8 +2,11 @@
 // is taken over, loses its connections. All against a real server.
 #include "redis_look.h"
 
+#include "support/proxy.h"
+
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -104,6 +107,28 @@ static void test_killed_connections_lose_nothing_and_add_nothing_twice(void **st
 	contract_check(relay, reached + 10);
 }
 
+// As where a firewall has forgotten the connection: the batch is there, and nobody ever says so.
+static void test_a_reply_that_never_comes_is_not_waited_for_long(void **state)
+{
+	struct redis_case *fixture = *state;
+	struct contract_relay *relay = &fixture->relay;
+	struct proxy *proxy = proxy_start(server_port(redis_server));
+	char url[64];
+	snprintf(url, sizeof(url), "redis://127.0.0.1:%d/0", (int)proxy_port(proxy));
+	redis_settings(fixture, "", "", "url", url, "wait_timeout", "1500ms", NULL);
+	assert_true(contract_publish(relay, 50, LONG_MS));
+	proxy_arm(proxy, PROXY_SWALLOW, "EXEC");
+	contract_send(relay, contract_batch(51, 10));
+	bool over = contract_wait(relay, contract_is_over, LONG_MS);
+	assert_true(over);
+	redis_assert_failed(relay, MEOW_UNKNOWN_OUTCOME, "no answer for 5 s"); // wait_timeout adds nothing without replicas
+	contract_close(relay);
+	assert_true(contract_publish(relay, 100, LONG_MS));
+	contract_check(relay, 100);
+	contract_close(relay);
+	proxy_stop(proxy);
+}
+
 struct consumer {
 	pthread_t thread;
 	atomic_bool done;
@@ -153,6 +178,7 @@ int main(void)
 		REDIS_CASE(test_a_replica_is_waited_for),
 		REDIS_CASE(test_a_second_relay_takes_over_and_nothing_is_twice),
 		REDIS_CASE(test_killed_connections_lose_nothing_and_add_nothing_twice),
+		REDIS_CASE(test_a_reply_that_never_comes_is_not_waited_for_long),
 		REDIS_CASE(test_a_consumer_that_deletes_while_events_flow_gets_each_once),
 	};
 	int failed = contract_run("redis contract, one stream", &redis_sink);
