@@ -266,7 +266,7 @@ static void connect_store(struct meow_subscription *subscription)
 		loop_timer_start(subscription->timer, CLAIM_AGAIN_US);
 	} else {
 		backoff_reset(&subscription->backoff);
-		session_open(subscription->session, on_open, subscription);
+		session_open(subscription->session, SESSION_PATIENCE_US, on_open, subscription);
 	}
 }
 

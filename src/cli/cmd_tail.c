@@ -200,7 +200,7 @@ static void connect(struct tail *tail)
 	if (tail->session == NULL)
 		fail(tail, &err);
 	else
-		session_open(tail->session, on_open, tail);
+		session_open(tail->session, SESSION_PATIENCE_US, on_open, tail);
 }
 
 static void on_timer(void *arg)

@@ -38,9 +38,11 @@ void route_open(struct route *route)
 		route_lease_first(route);
 		return;
 	}
+	// While the store says nothing the lease runs out.
+	int64_t patience_us = route->lease.length_us < SESSION_PATIENCE_US ? route->lease.length_us : SESSION_PATIENCE_US;
 	route->session = route->env.store->create(route->env.store->arg, route->env.loop, &err);
 	if (route->session)
-		session_open(route->session, on_open, &route->opening);
+		session_open(route->session, patience_us, on_open, &route->opening);
 	else
 		route_fail(route, &err, true);
 }

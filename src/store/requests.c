@@ -265,8 +265,9 @@ static void call_on_notify(struct session *session, loop_fn *fn, void *arg)
 	requests->notify_arg = arg;
 }
 
-static void call_open(struct session *session, session_open_fn *fn, void *arg)
+static void call_open(struct session *session, int64_t patience_us, session_open_fn *fn, void *arg)
 {
+	((struct requests *)session)->patience_us = patience_us;
 	struct request *request = create(session, REQUEST_OPEN, arg);
 	if (!request)
 		return;

@@ -72,6 +72,7 @@ struct requests {
 	const struct requests_impl *impl;
 	struct loop *loop;
 	struct loop_timer *timer; // the store's own to use until the session is dead
+	int64_t patience_us;      // as session_open was told
 	struct request pool[REQUEST_POOL];
 	struct request *first, **end;
 	bool dead;      // err says why: all requests fail

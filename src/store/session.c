@@ -7,9 +7,9 @@ void session_destroy(struct session *session)
 		session->impl->destroy(session);
 }
 
-void session_open(struct session *session, session_open_fn *fn, void *arg)
+void session_open(struct session *session, int64_t patience_us, session_open_fn *fn, void *arg)
 {
-	session->impl->open(session, fn, arg);
+	session->impl->open(session, patience_us, fn, arg);
 }
 
 void session_forget(struct session *session, void *arg)

@@ -157,7 +157,7 @@ typedef void session_done_fn(void *arg, const struct meow_error *err);          
 
 struct session_impl {
 	void (*destroy)(struct session *session);
-	void (*open)(struct session *session, session_open_fn *fn, void *arg);
+	void (*open)(struct session *session, int64_t patience_us, session_open_fn *fn, void *arg);
 	void (*forget)(struct session *session, void *arg);
 	void (*on_notify)(struct session *session, loop_fn *fn, void *arg);
 	void (*read)(struct session *session, const struct session_read *read, session_rows_fn *fn, void *arg);
@@ -192,8 +192,10 @@ struct session_source {
 void session_destroy(struct session *session); // takes NULL
 
 // Connects (and checks that the store is set up, UTF8, a primary, and its sequence sane): MEOW_UNAVAILABLE, MEOW_DENIED,
-// MEOW_CONFIG. The first request of a session.
-void session_open(struct session *session, session_open_fn *fn, void *arg);
+// MEOW_CONFIG. The first request of a session. Where nothing is heard of the store for patience_us while it has something
+// to answer, the connection counts as lost: what lies between may have forgotten it, and then no answer ever comes.
+#define SESSION_PATIENCE_US INT64_C(60000000) // for whoever has nothing to lose by waiting
+void session_open(struct session *session, int64_t patience_us, session_open_fn *fn, void *arg);
 
 // Whoever made requests with this arg is going away: their answers are dropped.
 void session_forget(struct session *session, void *arg);

@@ -1,6 +1,6 @@
-"""Servers that are down at the start, servers that go away in the middle, and a pooler in between.
+"""Servers that are down at the start, that go away in the middle, that never answer, and a pooler in between.
 
-usage: test_outage.py start|middle|pooler PROGRAM TOOLS [--seed N] [--no-kafka]
+usage: test_outage.py start|middle|pooler|silent PROGRAM TOOLS [--seed N] [--no-kafka]
 
 The relay waits, says so, goes on by itself, and afterwards every sink has what the store has, in order.
 """
@@ -12,6 +12,7 @@ import urllib.error
 import urllib.request
 
 from world import Server, World, wait_until
+from proxy import Proxy  # behind world, which says where it is
 
 
 def expect(truth, what):
@@ -109,7 +110,22 @@ def through_a_pooler(world):
     expect("prepared statement" not in world.relay.log(), "no prepared statements through a pooler")
 
 
-PARTS = {"start": down_at_start, "middle": away_in_the_middle, "pooler": through_a_pooler}
+def silent(world):
+    """What lies between has forgotten a connection, which stays open: no answer ever comes."""
+    proxy = Proxy(world.tools, world.postgres.port)
+    world.configure(world.postgres.url.replace(":%d/" % world.postgres.port, ":%d/" % proxy.port))
+    world.relay.start()
+    for mark in ("lease_renew", "checkpoint_save"):
+        proxy.tell("arm", "swallow", mark)
+        world.storm(2)
+        world.calm()
+        wait_until("a request whose answer is kept", lambda: proxy.tell("happened") == "yes")
+        world.catch_up()
+    expect(lines_about(world, "did not answer within 10 s") >= 1, "the relay says what it lacked")
+    proxy.close()
+
+
+PARTS = {"start": down_at_start, "middle": away_in_the_middle, "pooler": through_a_pooler, "silent": silent}
 
 
 def main():

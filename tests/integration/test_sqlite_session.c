@@ -83,7 +83,7 @@ static void start_session(struct session_wait *wait, struct session_source *sour
 	wait->timer = loop_timer_create(wait->loop, on_turn, wait);
 	assert_non_null(wait->session);
 	assert_non_null(wait->timer);
-	session_open(wait->session, on_open, wait);
+	session_open(wait->session, SESSION_PATIENCE_US, on_open, wait);
 	loop_run(wait->loop);
 	if (wait->err.kind)
 		fail_msg("%s", wait->err.text);

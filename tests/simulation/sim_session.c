@@ -150,8 +150,9 @@ static struct request *enqueue(struct session *base, enum kind kind, void *arg)
 	return request;
 }
 
-static void call_open(struct session *base, session_open_fn *fn, void *arg)
+static void call_open(struct session *base, int64_t patience_us, session_open_fn *fn, void *arg)
 {
+	(void)patience_us; // a connection that is lost says so by itself here
 	enqueue(base, OPEN, arg)->fn.open = fn;
 }
 

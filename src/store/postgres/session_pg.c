@@ -133,6 +133,8 @@ static void on_socket(void *arg, bool readable, bool writable)
 {
 	struct pg_session *session = arg;
 	(void)writable;
+	if (readable)
+		session->heard_us = loop_now_us(session->requests.loop);
 	if (readable && !PQconsumeInput(session->conn)) {
 		// A last result may say why: an administrator's command, a restart.
 		PGresult *result = PQgetResult(session->conn);
@@ -199,17 +201,37 @@ static void on_connecting(void *arg, bool readable, bool writable)
 	}
 }
 
+static void die_of_silence(struct pg_session *session, int64_t silent_us)
+{
+	struct meow_error err;
+	error_set(&err, MEOW_UNAVAILABLE, "PostgreSQL at %s:%s did not answer within %g s", PQhost(session->conn),
+		PQport(session->conn), 1e-6 * (double)silent_us);
+	requests_die(&session->requests, &err);
+}
+
 static void on_timer(void *arg)
 {
 	struct pg_session *session = arg;
-	if (!session->requests.dead) {
-		struct meow_error err;
-		error_set(&err, MEOW_UNAVAILABLE, "PostgreSQL at %s:%s did not answer within 10 s", PQhost(session->conn),
-			PQport(session->conn));
-		requests_die(&session->requests, &err);
-		return;
+	struct requests *requests = &session->requests;
+	if (requests->dead) {
+		requests_fail(requests);
+	} else if (!session->connected) {
+		die_of_silence(session, CONNECT_TIMEOUT_US);
+	} else if (session->sent) {
+		int64_t left_us = session->heard_us + requests->patience_us - loop_now_us(requests->loop);
+		if (left_us > 0)
+			loop_timer_start(requests->timer, left_us);
+		else
+			die_of_silence(session, requests->patience_us);
 	}
-	requests_fail(&session->requests);
+}
+
+static void expect_answer(struct pg_session *session)
+{
+	session->sent = true;
+	session->heard_us = loop_now_us(session->requests.loop);
+	if (!loop_timer_running(session->requests.timer))
+		loop_timer_start(session->requests.timer, session->requests.patience_us);
 }
 
 static bool start_connecting(struct pg_session *session)
@@ -232,7 +254,7 @@ static void pump(struct pg_session *session)
 			die_of_connection(session);
 		return;
 	}
-	session->sent = true;
+	expect_answer(session);
 	if (!request_send(session, session->requests.first))
 		die_of_connection(session);
 }

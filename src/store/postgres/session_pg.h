@@ -44,8 +44,9 @@ struct pg_session {
 	struct pg_conninfo conninfo;
 	struct loop_io *io;
 	bool connected;
-	bool sent;     // the first request's statement is under way
-	int preparing; // what is under way is the PREPARE of this statement, plus one; 0: none
+	bool sent;        // the first request's statement is under way
+	int64_t heard_us; // when anything last came, or that was sent
+	int preparing;    // what is under way is the PREPARE of this statement, plus one; 0: none
 	struct turn turn;
 	uint64_t prepared;
 	struct session_info info;

@@ -69,6 +69,20 @@ static bool send_save(struct pg_session *session, struct request *request)
 	return session_send(session, SQL_CHECKPOINT_SAVE, &params, false);
 }
 
+// A statement that waits for a lock ends by itself before we give the connection up: behind that it would wait on, one more
+// for each connection.
+static bool send_settings(struct pg_session *session)
+{
+	buffer_clear(&session->text, SIZE_MAX);
+	buffer_printf(&session->text, "%s; SET lock_timeout = %" PRId64, pg_session_settings,
+		session->requests.patience_us / 1000 * 3 / 4);
+	if (!buffer_ok(&session->text, NULL)) {
+		requests_out_of_memory(&session->requests);
+		return true; // it fails with the session
+	}
+	return PQsendQuery(session->conn, session->text.data) == 1;
+}
+
 bool request_send(struct pg_session *session, struct request *request)
 {
 	static const struct pg_params none;
@@ -79,7 +93,7 @@ bool request_send(struct pg_session *session, struct request *request)
 	case REQUEST_OPEN:
 		if (session->turn.step == 0)
 			return PQsendQueryParams(session->conn, sql_identity, 0, NULL, NULL, NULL, NULL, 1) == 1;
-		return PQsendQuery(session->conn, pg_session_settings) == 1;
+		return send_settings(session);
 	case REQUEST_READ:
 		return send_read(session, request);
 	case REQUEST_HEAD:

@@ -105,7 +105,7 @@ void desk_start(struct desk *desk)
 	desk->session = desk->source.create(desk->source.arg, desk->loop, &err);
 	if (!desk->session)
 		fail_msg("%s", err.text);
-	ASK_OK(desk, session_open(desk->session, on_open, desk));
+	ASK_OK(desk, session_open(desk->session, SESSION_PATIENCE_US, on_open, desk));
 }
 
 void desk_end(struct desk *desk)
