@@ -94,10 +94,12 @@ BEGIN
     FROM (SELECT e.id, row_number() OVER (ORDER BY e.id) AS n
           FROM (SELECT id FROM es_events WHERE id > after ORDER BY id LIMIT "limit") e) r
     WHERE r.id = after + r.n;
-    -- Not what the sequence says alone: while nextval writes its log, that is 32 too high for a moment.
-    SELECT least(coalesce((SELECT max(id) FROM es_events), 0), CASE WHEN is_called THEN last_value ELSE 0 END)
-    INTO candidate FROM es_events_id_seq;
-    IF settled < after + "limit" AND settled < candidate THEN
+    IF settled < after + "limit" THEN
+        -- Not what the sequence says alone: while nextval writes its log, that is 32 too high for a moment.
+        SELECT least(coalesce((SELECT max(id) FROM es_events), 0), CASE WHEN is_called THEN last_value ELSE 0 END)
+        INTO candidate FROM es_events_id_seq;
+    END IF;
+    IF settled < candidate THEN
         holders := meowmx_holders();
         IF holders <> '{}' THEN
             settled := greatest(settled, least(candidate, meowmx_proven()));

@@ -19,7 +19,7 @@ struct store_identity {
 	char store_id[STORE_ID_SIZE];
 	uint64_t system_identifier;
 	uint32_t timeline;
-	int64_t last_position; // the highest id ever drawn, 0 if none was
+	int64_t last_position; // the highest id ever drawn, 0 if none was; filled in by whoever compares
 };
 
 struct fingerprint {

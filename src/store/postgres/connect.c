@@ -124,14 +124,14 @@ void pg_put_array(struct buffer *out, const char *const *items, size_t count)
 }
 
 // The columns of identity.sql from this one on are names, in the order of enum PG_NAME_*.
-#define IDENTITY_NAMES 12
+#define IDENTITY_NAMES 11
 
 bool pg_identity(PGconn *conn, const PGresult *result, struct session_info *ret_info, struct pg_names *ret_names,
 	struct meow_error *err)
 {
 	if (PQntuples(result) != 1)
 		return error_set(err, MEOW_CONFIG, "the store is not set up: run `meowmx setup`");
-	if (*PQgetvalue(result, 0, 6))
+	if (*PQgetvalue(result, 0, 5))
 		return error_set(err, MEOW_DENIED, "PostgreSQL at %s:%s is a read-only standby; connect to the primary",
 			PQhost(conn), PQport(conn));
 	uint32_t schema = pg_number32(result, 0, 1);
@@ -141,20 +141,19 @@ bool pg_identity(PGconn *conn, const PGresult *result, struct session_info *ret_
 				? "the store was set up by a newer meowmx (schema %u, this one knows %u): upgrade this program"
 				: "the store's schema is %u, this program needs %u: run `meowmx setup`",
 			schema, (unsigned)STORE_SCHEMA_VERSION);
-	struct meow_bytes encoding = pg_bytes(result, 0, 10);
+	struct meow_bytes encoding = pg_bytes(result, 0, 9);
 	if (!bytes_equal(encoding, MEOW_BYTES("UTF8")))
 		return error_set(err, MEOW_CONFIG, "the database's encoding is %s, and must be UTF8", encoding.data);
-	if (!*PQgetvalue(result, 0, 11))
+	if (!*PQgetvalue(result, 0, 10))
 		return error_set(err, MEOW_CONFIG, "the order of events needs ALTER SEQUENCE %s CACHE 1 INCREMENT 1 NO CYCLE",
 			PQgetvalue(result, 0, IDENTITY_NAMES + PG_NAME_SEQUENCE));
 	struct session_info info = {
 		.store.system_identifier = pg_number64(result, 0, 2),
 		.store.timeline = (uint32_t)pg_number64(result, 0, 3),
-		.store.last_position = pg_signed64(result, 0, 4),
-		.pooled = (int)pg_number32(result, 0, 5) != PQbackendPID(conn),
-		.fsync_off = *PQgetvalue(result, 0, 7) != 0,
-		.synchronous_commit_off = *PQgetvalue(result, 0, 8) != 0,
-		.sees_ages = *PQgetvalue(result, 0, 9) != 0,
+		.pooled = (int)pg_number32(result, 0, 4) != PQbackendPID(conn),
+		.fsync_off = *PQgetvalue(result, 0, 6) != 0,
+		.synchronous_commit_off = *PQgetvalue(result, 0, 7) != 0,
+		.sees_ages = *PQgetvalue(result, 0, 8) != 0,
 		.server_version = PQserverVersion(conn),
 	};
 	snprintf(info.store.store_id, sizeof(info.store.store_id), "%s", PQgetvalue(result, 0, 0));

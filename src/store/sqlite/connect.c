@@ -224,8 +224,7 @@ bool lite_identify(struct lite *lite, struct meow_error *err)
 			err, MEOW_CONFIG, "%s: the table meowmx_meta is empty: bring the file back from a copy", name_of(lite));
 	if (ok && (ok = check_schema(lite, lite_int(&call, 1), err))) {
 		struct meow_bytes id = lite_text(&call, 0);
-		lite->info = (struct session_info){.store = {.last_position = lite_int(&call, 2), .timeline = 1},
-			.server_version = sqlite3_libversion_number()};
+		lite->info = (struct session_info){.store = {.timeline = 1}, .server_version = sqlite3_libversion_number()};
 		ok = lite_good(&call, err);
 		snprintf(lite->info.store.store_id, STORE_ID_SIZE, "%s", id.data ? id.data : "");
 	}

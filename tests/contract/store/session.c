@@ -10,7 +10,6 @@ static void who_it_is_and_how_far(void **state)
 	desk_start(&desk);
 	assert_ok(store_status(desk.store, &status, &err), err);
 	assert_string_equal(desk.info.store.store_id, status.info.store.store_id);
-	assert_int_equal(desk.info.store.last_position, 0);
 	ASK_OK(&desk, session_head(desk.session, on_head, &desk));
 	assert_int_equal(desk.number, 0);
 	append_many(desk.store, "order", "o", 3);

@@ -3,7 +3,6 @@
 SELECT m.store_id::text, m.schema_version, (SELECT system_identifier FROM pg_control_system()),
        CASE WHEN NOT pg_is_in_recovery()
             THEN ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::bigint ELSE 0 END,
-       coalesce(pg_sequence_last_value(s.id), 0),
        pg_backend_pid(), pg_is_in_recovery(), current_setting('fsync') = 'off',
        (SELECT reset_val = 'off' FROM pg_settings WHERE name = 'synchronous_commit'),
        pg_has_role('pg_read_all_stats', 'USAGE'), current_setting('server_encoding'),

@@ -1,3 +1,2 @@
 -- Which store this is.
-SELECT store_id, schema_version, coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'es_events'), 0)
-FROM meowmx_meta
+SELECT store_id, schema_version FROM meowmx_meta
