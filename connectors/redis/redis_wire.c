@@ -15,6 +15,8 @@
 #include "base/text.h"
 
 #include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,6 +24,8 @@
 #include <sys/uio.h>
 
 #define CONNECT_LIMIT_US 5000000
+#define UPLOAD_LIMIT_US 30000000 // a silence in which the other side still takes in what was sent before
+#define UPLOAD_PAUSE_MS 1000     // as long as it takes in something in any such time
 #define FULL_BYTES ((size_t)128 * 1024)
 #define KEEP_BYTES ((size_t)512 * 1024)
 #define SPLICE_LEAST ((size_t)16 * 1024) // below that a copy is cheaper than another piece
@@ -114,6 +118,14 @@ static int64_t silence_us(const struct wire *wire)
 	return (int64_t)wire->target.silence_limit_s * 1000000;
 }
 
+static bool still_goes_out(const struct wire *wire)
+{
+	struct tcp_info info;
+	socklen_t size = sizeof(info);
+	return getsockopt(wire->context->fd, IPPROTO_TCP, TCP_INFO, &info, &size) == 0 && info.tcpi_unacked > 0 &&
+		   info.tcpi_last_ack_recv < UPLOAD_PAUSE_MS;
+}
+
 static void on_watchdog(void *arg)
 {
 	struct wire *wire = arg;
@@ -124,7 +136,9 @@ static void on_watchdog(void *arg)
 	}
 	if (wire->awaited == 0)
 		return;
-	int64_t left_us = wire->progress_us + silence_us(wire) - loop_now_us(wire->loop);
+	int64_t silent_us = loop_now_us(wire->loop) - wire->progress_us, left_us = silence_us(wire) - silent_us;
+	if (left_us <= 0 && silent_us < UPLOAD_LIMIT_US && still_goes_out(wire)) // a large value, over a slow link
+		left_us = UPLOAD_PAUSE_MS * 1000;
 	if (left_us > 0) {
 		loop_timer_start(wire->watchdog, left_us);
 		return;
