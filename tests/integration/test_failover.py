@@ -8,7 +8,7 @@ import subprocess
 import sys
 import unittest
 
-from world import Redis, Server, scratch, wait_until
+from world import Redis, Server, free_port, scratch, wait_until
 
 MEOWMX = os.path.abspath(sys.argv[1])
 MASTER = "mymaster"
@@ -45,9 +45,9 @@ class Failover(unittest.TestCase):
     def start(self):
         config = os.path.join(scratch(), "failover.yaml")
         with open(config, "w", encoding="utf-8") as out:
-            out.write("store: {url: '%s'}\nrelay: {backoff_max: 500ms}\nroutes:\n  cache:\n    redis:\n"
+            out.write("store: {url: '%s'}\nhttp: {listen: '127.0.0.1:%d'}\nrelay: {backoff_max: 500ms}\nroutes:\n  cache:\n    redis:\n"
                       "      url: redis+sentinel://127.0.0.1:%d/%s/0\n      stream: events\n" %
-                      (self.store, self.sentinel.port, MASTER))
+                      (self.store, free_port(), self.sentinel.port, MASTER))
         with open(self.log, "ab") as log:
             self.relay = subprocess.Popen([MEOWMX, "relay", "-c", config], stderr=log)
 

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import unittest
 
-from world import Server, scratch, wait_until
+from world import Server, free_port, scratch, wait_until
 
 MEOWMX = os.path.abspath(sys.argv[1])
 ROLES = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "deploy", "roles.sql")
@@ -126,7 +126,8 @@ class Relay(Case):
         self.reads()
         file, config = os.path.join(scratch(), "relay.jsonl"), os.path.join(scratch(), "relay.yaml")
         with open(config, "w", encoding="utf-8") as out:
-            out.write("store: {url: '%s'}\nroutes: {audit: {file: {path: '%s'}}}\n" % (url(self.user), file))
+            out.write("store: {url: '%s'}\nhttp: {listen: '127.0.0.1:%d'}\nroutes: {audit: {file: {path: '%s'}}}\n" %
+                      (url(self.user), free_port(), file))
         with open(os.path.join(scratch(), "relay.log"), "wb") as log:
             process = subprocess.Popen([MEOWMX, "relay", "-c", config], stderr=log)
         self.addCleanup(process.kill)
