@@ -177,6 +177,7 @@ class Torture:
         scene.calm()
         if not outcome.violations:
             self.wait_for_all(faults, outcome, scene.head())
+            self._wait_for_each_relay(outcome)
         self._forget_the_fallen()
         if not outcome.violations:
             outcome.violations += self.checker.at_the_end()
@@ -282,6 +283,17 @@ class Torture:
     def _all_run(self, rows, head, since):
         return all(key in rows and rows[key][1] == "RUNNING" and
                    rows[key][0] >= min(head, since[key][0] + 1 if key in since else head) for key in self._wanted())
+
+    def _wait_for_each_relay(self, outcome):
+        """One whose routes do not come back would hide behind another that has taken them over."""
+        end = time.monotonic() + PATIENCE_S
+        while any(state == "RESTARTING" for relay in self.scene.relays for state in relay.states()):
+            if time.monotonic() > end:
+                outcome.wrong("running", "a relay's routes do not come back")
+                for relay in self.scene.relays:
+                    print(relay.status())
+                return
+            time.sleep(0.1)
 
     def _wanted(self):
         return [(route, partition) for route in ROUTES for partition in range(self.scene.partitions)]

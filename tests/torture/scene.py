@@ -4,6 +4,7 @@ The servers stay for many rounds. A store with its topics, streams and files can
 `fresh`.
 """
 import atexit
+import json
 import os
 import re
 import resource
@@ -115,6 +116,13 @@ class Relay:
                 return answer.read().decode()
         except OSError as failure:
             return str(failure)
+
+    def states(self):
+        """Of its routes' partitions; none while it does not answer."""
+        try:
+            return [route["state"] for route in json.loads(self.status())["routes"]]
+        except ValueError:
+            return []
 
     def log(self):
         with open(self.path, encoding="utf-8", errors="replace") as log:
