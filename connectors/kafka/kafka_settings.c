@@ -76,6 +76,12 @@ static const char *const defaults[][2] = {
 	{"reconnect.backoff.max.ms", "1000"},
 };
 
+// An answer whose connection has silently gone never comes, and librdkafka would wait a minute. Less would not do: the time
+// in which a request goes out over a slow link counts. With transactions librdkafka takes transaction.timeout.ms.
+static const char *const defaults_at_least_once[][2] = {
+	{"socket.timeout.ms", "15000"},
+};
+
 static const char *const promises[][2] = {
 	{"enable.idempotence", "true"},
 	{"acks", "all"},
@@ -197,8 +203,9 @@ rd_kafka_conf_t *kafka_conf_create(const struct config_section *settings, const 
 		error_no_memory(err);
 		return NULL;
 	}
-	if (set_all(conf, defaults, COUNT(defaults), err) && set_client(conf, settings, err) &&
-		set_delivery(conf, transactional_id, err) && set_care(conf, care, err)) {
+	size_t more = transactional_id == NULL ? COUNT(defaults_at_least_once) : 0;
+	if (set_all(conf, defaults, COUNT(defaults), err) && set_all(conf, defaults_at_least_once, more, err) &&
+		set_client(conf, settings, err) && set_delivery(conf, transactional_id, err) && set_care(conf, care, err)) {
 		rd_kafka_conf_set_events(conf, RD_KAFKA_EVENT_DR | RD_KAFKA_EVENT_ERROR | RD_KAFKA_EVENT_LOG);
 		return conf;
 	}
