@@ -269,20 +269,27 @@ class Torture:
     def wait_for_all(self, faults, outcome, head, since=None):
         """Until every partition of every route runs and has reached `head`, or, with since, has moved beyond where it was then.
         Decides what a person must decide."""
-        scene, end, decided = self.scene, time.monotonic() + PATIENCE_S, {}
+        scene, end, decided, late = self.scene, time.monotonic() + PATIENCE_S, {}, time.monotonic() + AGAIN_S
         while True:
             rows = scene.checkpoints()
             self._decide(rows, faults, outcome, decided)
             if outcome.violations or self._all_run(rows, head, since or {}):
                 return
+            if time.monotonic() > late:
+                late = end
+                scene.say("head %d, late are: %s" % (head, ", ".join(
+                    "%s %d at %s" % (*key, rows.get(key)) for key in self._left(rows, head, since or {}))))
             if time.monotonic() > end:
                 self._stuck(rows, outcome, head)
                 return
             time.sleep(0.05)
 
     def _all_run(self, rows, head, since):
-        return all(key in rows and rows[key][1] == "RUNNING" and
-                   rows[key][0] >= min(head, since[key][0] + 1 if key in since else head) for key in self._wanted())
+        return not self._left(rows, head, since)
+
+    def _left(self, rows, head, since):
+        return [key for key in self._wanted() if key not in rows or rows[key][1] != "RUNNING" or
+                rows[key][0] < min(head, since[key][0] + 1 if key in since else head)]
 
     def _wait_for_each_relay(self, outcome):
         """One whose routes do not come back would hide behind another that has taken them over."""
