@@ -81,13 +81,19 @@ static int64_t count_in(const struct fixture *fixture, const char *topic)
 	return seen.count;
 }
 
-static void test_nothing_overtakes_the_first_message_to_a_partition(void **state)
+static struct contract_relay *begin(struct fixture *fixture)
 {
-	struct fixture *fixture = *state;
 	struct contract_relay *relay = &fixture->relay;
 	assert_true(contract_open(relay));
 	assert_true(contract_wait(relay, contract_is_open, LONG_MS));
 	relay->sink->impl->begin(relay->connector, 0, NULL);
+	return relay;
+}
+
+static void test_nothing_overtakes_the_first_message_to_a_partition(void **state)
+{
+	struct fixture *fixture = *state;
+	struct contract_relay *relay = begin(fixture);
 	rd_kafka_mock_push_request_errors(fixture->cluster, PRODUCE, 1, RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION);
 	contract_send(relay, contract_batch(1, 8));
 	assert_true(contract_wait(relay, contract_is_idle, LONG_MS));
@@ -107,10 +113,7 @@ static bool never(const struct contract_relay *relay)
 static void test_a_first_message_that_waits_holds_up_its_own_partition_alone(void **state)
 {
 	struct fixture *fixture = *state;
-	struct contract_relay *relay = &fixture->relay;
-	assert_true(contract_open(relay));
-	assert_true(contract_wait(relay, contract_is_open, LONG_MS));
-	relay->sink->impl->begin(relay->connector, 0, NULL);
+	struct contract_relay *relay = begin(fixture);
 	assert_int_equal(rd_kafka_mock_broker_set_down(fixture->cluster, 1), RD_KAFKA_RESP_ERR_NO_ERROR);
 	contract_send(relay, contract_batch(1, 14)); // 5 to 7 and 12 to 14 are payments
 	for (int waited = 0; count_in(fixture, OTHER) < 6; waited += PIECE_MS) {
